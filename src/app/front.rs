@@ -1,0 +1,253 @@
+//! The front door: gives each request its id, decides by content type whether it is gRPC, gRPC-Web or REST, and
+//! writes its line in the log when it is over.
+//!
+//! By content type and first of all, because a gRPC router answers an unknown path with 200.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderName, HeaderValue, Method, Request, Response, header};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tonic::body::Body as GrpcBody;
+use tonic_web::GrpcWebLayer;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use crate::{
+    app::{
+        grpc::Grpc,
+        health::Health,
+        linger::{self, Sent},
+    },
+    config,
+    domain::usage::Ended,
+    rest::{Body, BoxError, Transcoder},
+    service::{self, Backend, Failure},
+    telemetry::{Protocol, RequestId, RequestLog},
+};
+
+/// Headers of answers that a browser's script may read.
+const EXPOSED: [HeaderName; 9] = [
+    HeaderName::from_static("grpc-status"),
+    HeaderName::from_static("grpc-message"),
+    HeaderName::from_static("grpc-status-details-bin"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-orqen-tools-input"),
+    HeaderName::from_static("x-orqen-tools-denied"),
+    HeaderName::from_static("x-orqen-tools-output"),
+    HeaderName::from_static("x-orqen-tools-would-deny"),
+    header::RETRY_AFTER,
+];
+/// How long a browser may remember what it was allowed.
+const PREFLIGHT: Duration = Duration::from_secs(600);
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+/// What stands behind the port.
+pub(super) struct Front {
+    rest: Transcoder<Backend>,
+    grpc: Grpc,
+    health: Arc<Health>,
+    cors: Option<CorsLayer>,
+    // With a port of their own, operators' services are not on the main one at all.
+    reflect_to_loopback: bool,
+}
+
+impl Front {
+    pub(super) fn new(
+        rest: Transcoder<Backend>,
+        grpc: Grpc,
+        health: Arc<Health>,
+        config: &config::Server,
+    ) -> anyhow::Result<Self> {
+        let cors = if config.cors_origins.is_empty() { None } else { Some(cors(&config.cors_origins)?) };
+        Ok(Self { rest, grpc, health, cors, reflect_to_loopback: config.admin_listen.is_none() })
+    }
+
+    /// The handler of the main port.
+    pub(super) fn handler(
+        self: Arc<Self>,
+    ) -> Arc<impl Fn(Request<Incoming>, SocketAddr) -> Answer + Send + Sync + 'static> {
+        Arc::new(move |request: Request<Incoming>, peer: SocketAddr| -> Answer {
+            let front = Arc::clone(&self);
+            let operator = front.reflect_to_loopback && peer.ip().is_loopback();
+            Box::pin(async move { front.answer(request, operator).await })
+        })
+    }
+
+    /// The handler of the port for operators: the same, and reflection for whoever can reach it.
+    pub(super) fn admin_handler(
+        self: Arc<Self>,
+    ) -> Arc<impl Fn(Request<Incoming>, SocketAddr) -> Answer + Send + Sync + 'static> {
+        Arc::new(move |request: Request<Incoming>, _peer: SocketAddr| -> Answer {
+            let front = Arc::clone(&self);
+            Box::pin(async move { front.answer(request, true).await })
+        })
+    }
+
+    async fn answer(self: Arc<Self>, mut request: Request<Incoming>, operator: bool) -> Response<Body> {
+        let protocol = protocol(&request);
+        let id = RequestId::generate(&mut rand::rng());
+        let mut log = RequestLog::begin(id, protocol, request.method().as_str(), request.uri().path());
+        request.extensions_mut().insert(log.caller());
+        let (request, remainder) = linger::watched(request);
+        let mut response = match &self.cors {
+            None => self.route_safely(request, protocol, operator).await,
+            Some(cors) => {
+                let front = Arc::clone(&self);
+                let inner = service_fn(move |request| {
+                    let front = Arc::clone(&front);
+                    async move { Ok::<_, Infallible>(front.route_safely(request, protocol, operator).await) }
+                });
+                cors.layer(inner).oneshot(request).await.unwrap_or_else(|never| match never {})
+            }
+        };
+        if !remainder.discard().await {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        log.status(response.status().as_u16());
+        response.map(|body| Logged::new(body, log).boxed_unsync())
+    }
+
+    /// `route`, in which a panic costs one request and not the connection with all that it carries.
+    async fn route_safely(
+        &self,
+        request: Request<Sent>,
+        protocol: Protocol,
+        operator: bool,
+    ) -> Response<Body> {
+        match AssertUnwindSafe(self.route(request, protocol, operator)).catch_unwind().await {
+            Ok(response) => response,
+            Err(_) => {
+                let failure = Failure::internal("a request panicked; the message and place stand above");
+                match protocol {
+                    Protocol::Rest => service::respond(failure),
+                    Protocol::Grpc | Protocol::GrpcWeb => plain(tonic::Status::from(failure).into_http()),
+                }
+            }
+        }
+    }
+
+    async fn route(&self, request: Request<Sent>, protocol: Protocol, operator: bool) -> Response<Body> {
+        match protocol {
+            Protocol::Grpc => plain(self.grpc.call(request.map(GrpcBody::new), operator).await),
+            Protocol::GrpcWeb => {
+                let grpc = self.grpc.clone();
+                let inner = service_fn(move |request: Request<GrpcBody>| {
+                    let grpc = grpc.clone();
+                    async move { Ok::<_, Infallible>(grpc.call(request, operator).await) }
+                });
+                let answer = GrpcWebLayer::new().layer(inner).oneshot(request).await;
+                plain(answer.unwrap_or_else(|never| match never {}))
+            }
+            Protocol::Rest => match (request.method(), request.uri().path()) {
+                (&Method::GET | &Method::HEAD, "/healthz") => self.health.alive(),
+                (&Method::GET | &Method::HEAD, "/readyz") => self.health.readiness(),
+                _ => self.rest.handle(request).await,
+            },
+        }
+    }
+}
+
+/// What the request speaks, by its content type.
+fn protocol<B>(request: &Request<B>) -> Protocol {
+    let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let is = |prefix: &[u8]| {
+        content_type.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+    };
+    if is(b"application/grpc-web") {
+        Protocol::GrpcWeb
+    } else if is(b"application/grpc") {
+        Protocol::Grpc
+    } else {
+        Protocol::Rest
+    }
+}
+
+fn plain(answer: Response<GrpcBody>) -> Response<Body> {
+    answer.map(|body| body.map_err(Into::into).boxed_unsync())
+}
+
+fn cors(origins: &[String]) -> anyhow::Result<CorsLayer> {
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        let origins = origins.iter().map(|origin| origin.parse()).collect::<Result<Vec<HeaderValue>, _>>();
+        AllowOrigin::list(origins?)
+    };
+    Ok(CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(EXPOSED)
+        .max_age(PREFLIGHT))
+}
+
+pin_project! {
+    /// A body with the request's log line, which is written after its last byte.
+    struct Logged {
+        #[pin]
+        body: Body,
+        log: Option<RequestLog>,
+    }
+}
+
+impl Logged {
+    fn new(body: Body, log: RequestLog) -> Self {
+        // A body that is over before it began is dropped by the server without being asked for anything.
+        if http_body::Body::is_end_stream(&body) {
+            log.finish(Ended::Complete);
+            return Self { body, log: None };
+        }
+        Self { body, log: Some(log) }
+    }
+}
+
+impl http_body::Body for Logged {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        let frame = ready!(this.body.as_mut().poll_frame(cx));
+        let ended = match &frame {
+            None => Some(Ended::Complete),
+            Some(Err(_)) => Some(Ended::Upstream),
+            // A server that knows the length drops the body after its last byte, without asking again.
+            Some(Ok(_)) if this.body.is_end_stream() => Some(Ended::Complete),
+            Some(Ok(_)) => None,
+        };
+        if let (Some(ended), Some(log)) = (ended, ended.and_then(|_| this.log.take())) {
+            log.finish(ended);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

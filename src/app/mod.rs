@@ -1,0 +1,233 @@
+//! Builds everything from the configuration, once, in order, and stops it in reverse.
+//!
+//! The order of a stop matters: first the port (what runs may finish), then the tasks that follow changes, last the
+//! writer of usage, which drains what the last requests left. So a clean stop loses nothing.
+
+mod first_start;
+mod front;
+mod grpc;
+mod health;
+mod linger;
+mod timely;
+
+use std::{
+    future::Future,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    auth::{self, Authenticator, JwtVerifier},
+    chat::ChatPipeline,
+    clock::SharedClock,
+    config::{Config, Environment},
+    domain::chat_request::Bounds,
+    proto,
+    prune::Pruner,
+    rest::{self, Transcoder},
+    server::Server,
+    service::{self, Backend, Guard, Services},
+    store::{Store, StoreError},
+    tokens::Tokenizer,
+    upstream::{Catalog, UpstreamClient},
+    usage::{self, Batch, UsageRecorder},
+};
+
+pub use self::first_start::{FirstKey, open_peppers, open_store};
+use self::{front::Front, grpc::Grpc, health::Health};
+
+/// A built gateway whose ports are bound.
+pub struct App {
+    config: Config,
+    front: Arc<Front>,
+    server: Server,
+    admin: Option<Server>,
+    health: Arc<Health>,
+    authenticator: Arc<Authenticator>,
+    store: Store,
+    first_key: Option<FirstKey>,
+    tasks: TaskTracker,
+    stop_following: CancellationToken,
+    stop_writing: CancellationToken,
+}
+
+impl App {
+    /// Opens the store, makes the first key where there is none, and binds the ports.
+    pub async fn start(
+        config: Config,
+        environment: &Environment,
+        clock: SharedClock,
+    ) -> anyhow::Result<Self> {
+        // What can be wrong in the configuration is found before anything is made.
+        let catalog = Catalog::new(&config.upstreams, &config.demo, &|name| environment.get(name))?;
+        if config.redis.is_some() {
+            tracing::warn!("[redis] is read but not used yet: limits are not enforced by this version");
+        }
+        let jwt = config.auth.jwt.as_ref().map(JwtVerifier::load).transpose()?;
+        let server = Server::bind(config.server.listen, &config.server).await?;
+        let admin = match config.server.admin_listen {
+            Some(address) => Some(Server::bind(address, &config.server).await?),
+            None => None,
+        };
+        let store = open_store(&config, Arc::clone(&clock)).await?;
+        let peppers = open_peppers(&config, &store).await?;
+        let first_key = first_start::first_key(&config, &store, &peppers).await?;
+
+        let tasks = TaskTracker::new();
+        let stop_writing = CancellationToken::new();
+        let recorder = recorder(&store, &tasks, stop_writing.clone());
+        let used = recorder.clone();
+        let authenticator = Arc::new(Authenticator::new(
+            auth::Parts {
+                store: store.clone(),
+                peppers: peppers.clone(),
+                jwt,
+                clock: Arc::clone(&clock),
+                on_used: Box::new(move |key, at| used.used(key, at)),
+            },
+            &config.auth,
+            &config.store,
+        ));
+        let chat = Arc::new(ChatPipeline {
+            client: UpstreamClient::new(Arc::clone(&clock)),
+            pruner: Pruner::new(&config.pruning),
+            recorder,
+            clock: Arc::clone(&clock),
+            bounds: Bounds { depth: config.limits.json_depth },
+            catalog,
+        });
+        let services = Services::new(service::Parts {
+            store: store.clone(),
+            peppers,
+            authenticator: Arc::clone(&authenticator),
+            chat,
+            clock: Arc::clone(&clock),
+            policy: config.policy.values(),
+            limits: config.limits.clone(),
+        });
+        let guard = Arc::new(Guard::new(&proto::POOL, Arc::clone(&authenticator), Arc::clone(&clock))?);
+        let health = Arc::new(Health::new(Arc::clone(&authenticator), &config.store));
+        let transcoder = Transcoder::new(
+            &proto::POOL,
+            rest_options(&config),
+            Backend::new(Arc::clone(&guard), services.clone()),
+        )?;
+        let grpc = Grpc::new(guard, services.routes, &health, config.limits.body_timeout)?;
+        let front = Arc::new(Front::new(transcoder, grpc, Arc::clone(&health), &config.server)?);
+        Ok(Self {
+            front,
+            server,
+            admin,
+            health,
+            authenticator,
+            store,
+            first_key,
+            tasks,
+            stop_following: CancellationToken::new(),
+            stop_writing,
+            config,
+        })
+    }
+
+    /// The address of the main port.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The URL of the main port as a client on this machine would write it.
+    pub fn base_url(&self) -> String {
+        let mut address = self.address();
+        if address.ip().is_unspecified() {
+            // An address that one listens on, not one that one calls.
+            address.set_ip(if address.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        let scheme = if self.config.server.tls_cert.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
+    }
+
+    /// The address of the port for operators, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Server::address)
+    }
+
+    /// The key that the first start on an empty store made. Its secret can be had here once, and nowhere else.
+    pub fn take_first_key(&mut self) -> Option<FirstKey> {
+        self.first_key.take()
+    }
+
+    /// Serves until `stop` is ready, then stops what was started, in reverse.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let config = &self.config.server;
+        let (authenticator, every) = (Arc::clone(&self.authenticator), self.config.store.poll_every);
+        let following = self.stop_following.clone();
+        self.tasks.spawn(async move {
+            following.run_until_cancelled(authenticator.follow_changes(every)).await;
+        });
+
+        let closing = CancellationToken::new();
+        let main = self.server.serve(
+            Arc::clone(&self.front).handler(),
+            closing.clone().cancelled_owned(),
+            config.drain_deadline,
+        );
+        let admin = async {
+            if let Some(server) = self.admin {
+                let handler = Arc::clone(&self.front).admin_handler();
+                server.serve(handler, closing.clone().cancelled_owned(), Duration::from_secs(1)).await;
+            }
+        };
+        let stopping = async {
+            self.health.ready().await;
+            stop.await;
+            self.health.draining().await;
+            tokio::time::sleep(config.drain_delay).await;
+            closing.cancel();
+        };
+        tokio::join!(main, admin, stopping);
+
+        self.stop_following.cancel();
+        self.stop_writing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.store.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Starts the writer of usage records, and gives the handle that feeds it.
+fn recorder(store: &Store, tasks: &TaskTracker, stop: CancellationToken) -> UsageRecorder {
+    let sink = store.clone();
+    let (recorder, writer) =
+        usage::open(usage::Bounds::default(), Arc::new(Tokenizer::new()), move |batch: Batch| {
+            let store = sink.clone();
+            async move {
+                store.usage().add(&batch.totals).await?;
+                // The sums are written: an error from here on would have them added twice.
+                if let Err(error) = store.keys().touch(&batch.used).await {
+                    tracing::warn!(%error, "cannot write when keys were last used");
+                }
+                Ok::<_, StoreError>(())
+            }
+        });
+    tasks.spawn(writer.run(stop));
+    recorder
+}
+
+fn rest_options(config: &Config) -> rest::Options {
+    rest::Options {
+        package: "orqen.v1".into(),
+        access_option: "orqen.v1.access".into(),
+        chat_body: config.limits.chat_body,
+        account_body: config.limits.account_body,
+        json_depth: config.limits.json_depth,
+        body_timeout: config.limits.body_timeout,
+    }
+}

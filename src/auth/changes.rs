@@ -1,0 +1,99 @@
+//! Follows the store's changes, so that what another process does holds here within one poll.
+//!
+//! The sequence of changes has no gaps and its order is the order of the commits, so that a position is all there
+//! is to remember. What cannot be followed (a pruned log, a row that cannot be read) empties the cache: forgetting
+//! is always safe.
+
+use std::time::Duration;
+
+use super::Authenticator;
+use crate::{
+    domain::key::KeyId,
+    store::{Change, Entity, StoreError},
+};
+
+/// Changes read at a time.
+const PAGE: u32 = 500;
+
+impl Authenticator {
+    /// Follows the store's changes by polling its sequence, until dropped: what another process does holds here
+    /// within one poll. While the store cannot be reached the cache grows stale, and is not trusted beyond
+    /// `store.stale_for`.
+    pub async fn follow_changes(&self, every: Duration) {
+        let mut position = None;
+        loop {
+            if let Err(error) = self.catch_up(&mut position).await {
+                tracing::warn!(%error, "cannot learn of changed keys");
+            }
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    async fn catch_up(&self, position: &mut Option<i64>) -> Result<(), StoreError> {
+        // Taken before the reading: a change that lands in between is not vouched for.
+        let asked_at = self.clock.now();
+        let mut from = match *position {
+            Some(seq) => seq,
+            None => {
+                // What was cached before the first position is known may have missed a change.
+                let latest = self.store.changes().latest().await?;
+                self.cache.clear();
+                *position = Some(latest);
+                latest
+            }
+        };
+        loop {
+            let page = self.store.changes().since(from, PAGE).await?;
+            if page.gap {
+                // Changes were missed for good: what is cached may be any of them.
+                self.cache.clear();
+                *position = Some(page.latest);
+                break;
+            }
+            let Some(last) = page.changes.last().map(|change| change.seq) else { break };
+            self.apply(&page.changes).await?;
+            from = last;
+            *position = Some(last);
+            if page.changes.len() < PAGE as usize {
+                break;
+            }
+        }
+        self.cache.confirm(asked_at);
+        Ok(())
+    }
+
+    async fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+        // Before anything is read: a look-up that began earlier may hold what is older than these changes.
+        self.cache.key_made();
+        for change in changes {
+            match change.entity {
+                Entity::Key(id) => self.cache.key_changes(id),
+                Entity::Account(id) => self.cache.account_changes(id),
+            }
+        }
+        let mut keys: Vec<KeyId> = Vec::new();
+        for change in changes {
+            match change.entity {
+                Entity::Key(id) if self.cache.holds_key(id, change.revision) => keys.push(id),
+                Entity::Key(_) => {}
+                Entity::Account(id) if self.cache.holds_account(id) => {
+                    if let Some(account) = self.store.accounts().find(id).await? {
+                        self.cache.apply_account(account);
+                    }
+                }
+                Entity::Account(_) => {}
+            }
+        }
+        if !keys.is_empty() {
+            let read = self.store.keys().by_ids(&keys).await?;
+            if keys.iter().any(|id| !read.iter().any(|key| key.id == *id)) {
+                // A changed row that cannot be read: nobody can tell what it now forbids.
+                self.cache.clear();
+            }
+            for key in read {
+                self.cache.apply_key(key);
+            }
+        }
+        Ok(())
+    }
+}

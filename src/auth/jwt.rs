@@ -1,0 +1,239 @@
+//! JWTs of the house's own issuer, for internal gRPC clients and operators.
+//!
+//! Only asymmetric algorithms, pinned by the configuration: whoever can check a token must not be able to make
+//! one. `typ` is checked here because the library does not; every registered claim that the contract names is
+//! required, since a token without `aud` would otherwise pass.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation, decode, decode_header,
+    jwk::{Jwk, JwkSet},
+};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::{
+    config,
+    domain::key::{AccountId, Scope, Scopes},
+};
+
+/// How far the clocks of issuer and server may differ, in seconds.
+const LEEWAY: u64 = 5;
+/// The longest token that is looked at, in bytes.
+const LONGEST: usize = 8 * 1024;
+/// The largest key file, in bytes: far beyond any real JWKS.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// Why a token is not to be trusted. The text is for its sender and says nothing that he does not know.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Longer than 8 KiB.
+    #[error("the token is longer than {LONGEST} bytes")]
+    TooLong,
+    /// The header is not that of a signed token of ours.
+    #[error("the token's header is not accepted: {0}")]
+    Header(&'static str),
+    /// No key of the issuer fits.
+    #[error("no key of the issuer fits the token's `kid` and `alg`")]
+    NoKey,
+    /// Signature or claims do not hold.
+    #[error("the token is not valid: {0}")]
+    Invalid(#[from] jsonwebtoken::errors::Error),
+    /// `account` is not the id of an account.
+    #[error("the token's `account` names no account")]
+    UnknownAccount,
+    /// Neither an account nor an operator.
+    #[error("the token has neither an `account` nor the scope `operator`")]
+    NoAccount,
+}
+
+/// Why the issuer's keys cannot be used. Stops the start.
+#[derive(Debug, thiserror::Error)]
+pub enum JwtSetupError {
+    /// A file cannot be read.
+    #[error("auth.jwt: cannot read {path}", path = path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file holds no key.
+    #[error("auth.jwt: {path} holds no public key that one of the algorithms can use: {why}", path = path.display())]
+    NoKey {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What a token says of its bearer.
+#[derive(Debug, Clone)]
+pub(super) struct TokenCaller {
+    pub(super) subject: std::sync::Arc<str>,
+    pub(super) account: Option<AccountId>,
+    pub(super) scopes: Scopes,
+    pub(super) operator: bool,
+    pub(super) expires_at: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    exp: i64,
+    nbf: i64,
+    #[serde(default)]
+    account: Option<String>,
+    /// OAuth's form (RFC 8693): words with spaces between.
+    #[serde(default)]
+    scope: String,
+}
+
+/// Checks tokens against the issuer's public keys.
+pub struct JwtVerifier {
+    keys: Vec<IssuerKey>,
+    validation: Validation,
+}
+
+struct IssuerKey {
+    kid: Option<String>,
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+impl JwtVerifier {
+    /// Reads the issuer's keys, as the configuration names them.
+    pub fn load(config: &config::Jwt) -> Result<Self, JwtSetupError> {
+        let algorithms: Vec<Algorithm> = config.algorithms.iter().map(|one| algorithm(*one)).collect();
+        let keys = match (&config.jwks_file, &config.public_key_file) {
+            (Some(path), _) => jwks(path, &read(path)?, &algorithms)?,
+            (None, Some(path)) => pem(path, &read(path)?, &algorithms)?,
+            (None, None) => Vec::new(),
+        };
+        let mut validation = Validation::new(algorithms.first().copied().unwrap_or(Algorithm::EdDSA));
+        validation.algorithms = algorithms;
+        validation.set_audience(&[&config.audience]);
+        validation.set_issuer(&[&config.issuer]);
+        validation.set_required_spec_claims(&["exp", "nbf", "aud", "iss", "sub"]);
+        // The times are checked below, against the clock that is handed in.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        Ok(Self { keys, validation })
+    }
+
+    /// What `token` says of its bearer, once its signature and claims are found good at `now`.
+    pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<TokenCaller, TokenError> {
+        if token.len() > LONGEST {
+            return Err(TokenError::TooLong);
+        }
+        let header = decode_header(token)?;
+        match header.typ.as_deref() {
+            Some(typ) if typ.eq_ignore_ascii_case("jwt") || typ.eq_ignore_ascii_case("at+jwt") => {}
+            _ => return Err(TokenError::Header("`typ` must be `JWT` or `at+jwt`")),
+        }
+        let key = self
+            .keys
+            .iter()
+            .find(|key| {
+                key.algorithm == header.alg
+                    && (key.kid.is_none() || header.kid.is_none() || key.kid == header.kid)
+            })
+            .ok_or(TokenError::NoKey)?;
+        let mut validation = self.validation.clone();
+        // One algorithm, that of the key: a list could let a token choose.
+        validation.algorithms = vec![key.algorithm];
+        let claims = decode::<Claims>(token, &key.key, &validation)?.claims;
+        timely(&claims, now)?;
+        let account = claims
+            .account
+            .map(|id| Uuid::parse_str(&id).map(AccountId).map_err(|_| TokenError::UnknownAccount))
+            .transpose()?;
+        Ok(TokenCaller {
+            subject: claims.sub.into(),
+            account,
+            scopes: claims.scope.split(' ').filter_map(Scope::from_word).collect(),
+            operator: claims.scope.split(' ').any(|word| word == "operator"),
+            expires_at: DateTime::from_timestamp(claims.exp.saturating_add(LEEWAY.cast_signed()), 0)
+                .unwrap_or(DateTime::<Utc>::MAX_UTC),
+        })
+    }
+}
+
+fn timely(claims: &Claims, now: DateTime<Utc>) -> Result<(), TokenError> {
+    use jsonwebtoken::errors::ErrorKind;
+    let leeway = LEEWAY.cast_signed();
+    if claims.exp.saturating_add(leeway) <= now.timestamp() {
+        return Err(jsonwebtoken::errors::Error::from(ErrorKind::ExpiredSignature).into());
+    }
+    if claims.nbf.saturating_sub(leeway) > now.timestamp() {
+        return Err(jsonwebtoken::errors::Error::from(ErrorKind::ImmatureSignature).into());
+    }
+    Ok(())
+}
+
+fn algorithm(configured: config::JwtAlgorithm) -> Algorithm {
+    match configured {
+        config::JwtAlgorithm::EdDsa => Algorithm::EdDSA,
+        config::JwtAlgorithm::Es256 => Algorithm::ES256,
+        config::JwtAlgorithm::Rs256 => Algorithm::RS256,
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, JwtSetupError> {
+    let unreadable = |source| JwtSetupError::Unreadable { path: path.to_owned(), source };
+    let size = fs::metadata(path).map_err(unreadable)?.len();
+    if size > LARGEST_FILE {
+        return Err(JwtSetupError::NoKey { path: path.to_owned(), why: format!("it has {size} bytes") });
+    }
+    fs::read(path).map_err(unreadable)
+}
+
+fn jwks(path: &Path, bytes: &[u8], algorithms: &[Algorithm]) -> Result<Vec<IssuerKey>, JwtSetupError> {
+    let no_key = |why: String| JwtSetupError::NoKey { path: path.to_owned(), why };
+    let set: JwkSet = serde_json::from_slice(bytes).map_err(|error| no_key(error.to_string()))?;
+    let mut keys = Vec::new();
+    for jwk in &set.keys {
+        for algorithm in algorithms.iter().filter(|algorithm| fits(jwk, **algorithm)) {
+            let key = DecodingKey::from_jwk(jwk).map_err(|error| no_key(error.to_string()))?;
+            keys.push(IssuerKey { kid: jwk.common.key_id.clone(), algorithm: *algorithm, key });
+        }
+    }
+    if keys.is_empty() { Err(no_key("none of its keys fits".into())) } else { Ok(keys) }
+}
+
+/// Whether a key of a JWKS is one that `algorithm` signs with. Symmetric keys fit none.
+fn fits(jwk: &Jwk, algorithm: Algorithm) -> bool {
+    use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve};
+    if jwk.common.key_algorithm.is_some_and(|named| named.to_string() != format!("{algorithm:?}")) {
+        return false;
+    }
+    match (&jwk.algorithm, algorithm) {
+        (AlgorithmParameters::OctetKeyPair(key), Algorithm::EdDSA) => key.curve == EllipticCurve::Ed25519,
+        (AlgorithmParameters::EllipticCurve(key), Algorithm::ES256) => key.curve == EllipticCurve::P256,
+        (AlgorithmParameters::RSA(_), Algorithm::RS256) => true,
+        _ => false,
+    }
+}
+
+fn pem(path: &Path, bytes: &[u8], algorithms: &[Algorithm]) -> Result<Vec<IssuerKey>, JwtSetupError> {
+    let mut why = String::new();
+    let mut keys = Vec::new();
+    for algorithm in algorithms {
+        let key = match algorithm {
+            Algorithm::EdDSA => DecodingKey::from_ed_pem(bytes),
+            Algorithm::ES256 => DecodingKey::from_ec_pem(bytes),
+            _ => DecodingKey::from_rsa_pem(bytes),
+        };
+        match key {
+            Ok(key) => keys.push(IssuerKey { kid: None, algorithm: *algorithm, key }),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    if keys.is_empty() { Err(JwtSetupError::NoKey { path: path.to_owned(), why }) } else { Ok(keys) }
+}

@@ -1,0 +1,249 @@
+//! From a bearer credential to a `Caller`: Orqen keys through a cache, JWTs of the house's issuer.
+//!
+//! A key that is known costs one HMAC and one look-up in memory. What is not known goes to the store, a bounded
+//! number at a time, so that made-up keys can neither hammer it nor fill memory. An outage of the store is said as
+//! such (503), never as a bad key: a client that is told 401 throws its key away.
+
+mod cache;
+mod changes;
+mod jwt;
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Semaphore;
+
+use crate::{
+    clock::SharedClock,
+    config,
+    domain::{
+        caller::{AccountCell, Caller, JwtCaller, KeyCaller},
+        key::{AccountId, Key, KeyId, KeyStatus},
+        policy::Account,
+        secret::{MalformedSecret, Peppers, PlainSecret, SECRET_PREFIX, SecretDigest},
+    },
+    store::{Store, StoreError},
+};
+
+use self::cache::{Cached, KeyCache};
+pub use self::jwt::{JwtSetupError, JwtVerifier, TokenError};
+
+/// How many look-ups of unknown credentials the store gets at the same time. Four times the default pool: enough
+/// to keep it busy, few enough that management calls still find a connection.
+const LOOKUPS: usize = 32;
+/// How long a request waits for one of those places before it is told to come back.
+const LOOKUP_WAIT: Duration = Duration::from_secs(2);
+/// How often a look-up is begun anew because keys changed under it, before the request is told to come back.
+const ATTEMPTS: usize = 8;
+
+/// Why a credential does not make a caller.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// None was sent.
+    #[error("no credential was sent")]
+    Missing,
+    /// It is not in the form of one.
+    #[error("{0}")]
+    Malformed(String),
+    /// No such key.
+    #[error("no such key")]
+    Unknown,
+    /// The key was found, but is not active.
+    #[error("the key is {0:?}")]
+    Inactive(KeyStatus),
+    /// A JWT that is not to be trusted.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The store cannot be asked.
+    #[error("the store cannot be asked")]
+    Unavailable(#[from] StoreError),
+    /// Too many unknown credentials are being looked up.
+    #[error("too many credentials are being looked up")]
+    Overloaded,
+}
+
+/// Told when a key authenticated a request, at most once a second for each key.
+pub type OnUsed = Box<dyn Fn(KeyId, DateTime<Utc>) + Send + Sync>;
+
+/// Turns credentials into callers.
+pub struct Authenticator {
+    store: Store,
+    peppers: Peppers,
+    cache: KeyCache,
+    jwt: Option<JwtVerifier>,
+    clock: SharedClock,
+    stale_for: TimeDelta,
+    lookups: Semaphore,
+    on_used: OnUsed,
+}
+
+/// What an `Authenticator` is made of.
+pub struct Parts {
+    /// Where keys are.
+    pub store: Store,
+    /// What secrets are digested with.
+    pub peppers: Peppers,
+    /// Who checks JWTs; `None` refuses them.
+    pub jwt: Option<JwtVerifier>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Who is told of the use of a key.
+    pub on_used: OnUsed,
+}
+
+impl Authenticator {
+    /// An authenticator with an empty cache.
+    pub fn new(parts: Parts, auth: &config::Auth, store: &config::Store) -> Self {
+        Self {
+            cache: KeyCache::new(auth.cache_keys, parts.clock.now()),
+            store: parts.store,
+            peppers: parts.peppers,
+            jwt: parts.jwt,
+            clock: parts.clock,
+            stale_for: TimeDelta::from_std(store.stale_for).unwrap_or(TimeDelta::MAX),
+            lookups: Semaphore::new(LOOKUPS),
+            on_used: parts.on_used,
+        }
+    }
+
+    /// The caller behind the value of an `authorization` header.
+    pub async fn authenticate(&self, authorization: Option<&[u8]>) -> Result<Caller, AuthError> {
+        let bearer = bearer(authorization)?;
+        if bearer.starts_with(SECRET_PREFIX) {
+            return self.key_caller(bearer).await.map(Caller::Key);
+        }
+        match &self.jwt {
+            Some(jwt) if bearer.bytes().filter(|byte| *byte == b'.').count() == 2 => {
+                self.jwt_caller(jwt, bearer).await.map(Caller::Jwt)
+            }
+            _ => Err(AuthError::Malformed(MalformedSecret::Shape.to_string())),
+        }
+    }
+
+    async fn key_caller(&self, bearer: &str) -> Result<KeyCaller, AuthError> {
+        let secret = PlainSecret::parse(bearer).map_err(|error| AuthError::Malformed(error.to_string()))?;
+        let now = self.clock.now();
+        // With one pepper, the rule, this is one HMAC and one look-up.
+        let cached = if self.cache.trusted(now, self.stale_for) {
+            self.peppers.candidates(&secret).find_map(|digest| self.cache.find(&digest))
+        } else {
+            None
+        };
+        let cell = match cached {
+            Some(cell) => cell,
+            None => self.look_up(&secret).await?,
+        };
+        let key = cell.key.load();
+        match key.status(now) {
+            KeyStatus::Active => {}
+            status => return Err(AuthError::Inactive(status)),
+        }
+        if cell.mark_used(now) {
+            (self.on_used)(key.id, now);
+        }
+        Ok(KeyCaller { key, cell: Arc::clone(&cell.key) })
+    }
+
+    async fn look_up(&self, secret: &PlainSecret) -> Result<Arc<Cached>, AuthError> {
+        let candidates: Vec<SecretDigest> = self.peppers.candidates(secret).collect();
+        if candidates.iter().all(|digest| self.cache.is_unknown(digest)) {
+            return Err(AuthError::Unknown);
+        }
+        let _place = tokio::time::timeout(LOOKUP_WAIT, self.lookups.acquire())
+            .await
+            .map_err(|_| AuthError::Overloaded)?
+            .expect("the semaphore is never closed");
+        // Whoever waited for a place may find that another request has filled the cache meanwhile.
+        if self.cache.trusted(self.clock.now(), self.stale_for)
+            && let Some(cell) = candidates.iter().find_map(|digest| self.cache.find(digest))
+        {
+            return Ok(cell);
+        }
+        for _ in 0..ATTEMPTS {
+            let epochs = self.cache.epochs();
+            match self.store.keys().by_digest(&candidates).await? {
+                None => {
+                    for digest in &candidates {
+                        self.cache.remember_unknown(*digest, &epochs);
+                    }
+                    return Err(AuthError::Unknown);
+                }
+                Some((key, account, digest)) => {
+                    if let Some(cell) = self.cache.insert(&epochs, digest, key, account) {
+                        return Ok(cell);
+                    }
+                }
+            }
+        }
+        Err(AuthError::Overloaded)
+    }
+
+    async fn jwt_caller(&self, jwt: &JwtVerifier, bearer: &str) -> Result<JwtCaller, AuthError> {
+        let claims = jwt.verify(bearer, self.clock.now())?;
+        let account = match claims.account {
+            Some(id) => Some(self.account(id).await?.ok_or(TokenError::UnknownAccount)?),
+            None => None,
+        };
+        if account.is_none() && !claims.operator {
+            return Err(TokenError::NoAccount.into());
+        }
+        Ok(JwtCaller {
+            subject: claims.subject,
+            account,
+            scopes: claims.scopes,
+            operator: claims.operator,
+            expires_at: claims.expires_at,
+        })
+    }
+
+    async fn account(&self, id: AccountId) -> Result<Option<Arc<AccountCell>>, AuthError> {
+        if self.cache.trusted(self.clock.now(), self.stale_for)
+            && let Some(cell) = self.cache.account(id)
+        {
+            return Ok(Some(cell));
+        }
+        for _ in 0..ATTEMPTS {
+            let epochs = self.cache.epochs();
+            let Some(account) = self.store.accounts().find(id).await? else { return Ok(None) };
+            if let Some(cell) = self.cache.insert_account(&epochs, account) {
+                return Ok(Some(cell));
+            }
+        }
+        Err(AuthError::Overloaded)
+    }
+
+    /// Makes a changed key hold on this process, from the moment this returns.
+    pub fn key_changed(&self, key: Key) {
+        self.cache.apply_key(key);
+    }
+
+    /// Makes a changed account hold on this process, from the moment this returns.
+    pub fn account_changed(&self, account: Account) {
+        self.cache.apply_account(account);
+    }
+
+    /// Says that a key was made: no remembered "unknown" outlives it.
+    pub fn key_created(&self) {
+        self.cache.key_made();
+    }
+
+    /// How long ago this process last knew that it had seen every change of the store.
+    pub fn staleness(&self) -> TimeDelta {
+        self.clock.now() - self.cache.confirmed_at()
+    }
+}
+
+/// The credential of an `Authorization: Bearer …` header.
+fn bearer(authorization: Option<&[u8]>) -> Result<&str, AuthError> {
+    let value = authorization.ok_or(AuthError::Missing)?;
+    let value = std::str::from_utf8(value)
+        .map_err(|_| AuthError::Malformed("the Authorization header is not plain text".into()))?;
+    match value.trim().split_once(' ') {
+        Some((scheme, credential))
+            if scheme.eq_ignore_ascii_case("bearer") && !credential.trim().is_empty() =>
+        {
+            Ok(credential.trim())
+        }
+        _ => Err(AuthError::Malformed("the Authorization header is not `Bearer <key>`".into())),
+    }
+}

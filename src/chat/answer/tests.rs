@@ -1,0 +1,222 @@
+//! The answer body on its own, on a clock that the tests move.
+
+use std::{convert::Infallible, sync::Arc};
+
+use chrono::DateTime;
+use http::HeaderValue;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    domain::{key::AccountId, usage::Totals},
+    tokens::Tokenizer,
+    usage::{self, Batch, UsageRecorder},
+};
+
+type Piece = Result<Frame<Bytes>, UpstreamError>;
+
+/// A provider's answer under way, and the record that is kept of it.
+struct Answer {
+    provider: Option<mpsc::UnboundedSender<Piece>>,
+    body: Option<AnswerBody>,
+    written: mpsc::UnboundedReceiver<Batch>,
+}
+
+impl Answer {
+    fn new(status: StatusCode, media: &'static str) -> Self {
+        let (provider, pieces) = mpsc::unbounded_channel();
+        let pieces = tokio_stream::wrappers::UnboundedReceiverStream::new(pieces);
+        let body = StreamBody::new(pieces).boxed_unsync();
+        Self::of(status, media, body, Some(provider))
+    }
+
+    /// A provider's answer without a body.
+    fn empty(status: StatusCode) -> Self {
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        Self::of(status, "application/json", body, None)
+    }
+
+    fn of(
+        status: StatusCode,
+        media: &'static str,
+        body: UpstreamBody,
+        provider: Option<mpsc::UnboundedSender<Piece>>,
+    ) -> Self {
+        let (batches, written) = mpsc::unbounded_channel();
+        let sink = move |batch: Batch| {
+            batches.send(batch).expect("the test listens");
+            std::future::ready(Ok::<_, Infallible>(()))
+        };
+        let (recorder, writer) = usage::open(usage::Bounds::default(), Arc::new(Tokenizer::new()), sink);
+        TaskTracker::new().spawn(writer.run(CancellationToken::new()));
+        let headers = HeaderMap::from_iter([
+            (header::CONTENT_TYPE, HeaderValue::from_static(media)),
+            (header::CONTENT_LENGTH, HeaderValue::from_static("4")),
+        ]);
+        let response = UpstreamResponse { status, headers, body };
+        let unmetered = Unmetered { response, tally: ToolTally::default() };
+        let answer = unmetered.metered(begun(&recorder));
+        assert_eq!(answer.headers.contains_key(header::CONTENT_LENGTH), media == "application/json");
+        Self { provider, body: Some(answer.body), written }
+    }
+
+    fn events() -> Self {
+        Self::new(StatusCode::OK, "text/event-stream")
+    }
+
+    fn provider_sends(&self, text: &'static str) {
+        let piece = Ok(Frame::data(Bytes::from_static(text.as_bytes())));
+        self.provider.as_ref().unwrap().send(piece).unwrap();
+    }
+
+    fn provider_fails(&mut self, error: UpstreamError) {
+        self.provider.take().unwrap().send(Err(error)).unwrap();
+    }
+
+    fn provider_ends(&mut self) {
+        self.provider = None;
+    }
+
+    fn client_hangs_up(&mut self) {
+        self.body = None;
+    }
+
+    /// The next piece that the client gets.
+    async fn piece(&mut self) -> Option<Result<String, UpstreamError>> {
+        let frame = self.body.as_mut().unwrap().frame().await?;
+        Some(frame.map(|frame| String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()))
+    }
+
+    async fn text(&mut self) -> String {
+        self.piece().await.unwrap().unwrap()
+    }
+
+    /// The one record of the request, as the totals that it becomes.
+    async fn record(&mut self) -> Totals {
+        let batch = self.written.recv().await.unwrap();
+        assert_eq!(batch.totals.len(), 1);
+        assert!(self.written.try_recv().is_err(), "one record, not two");
+        batch.totals[0].totals
+    }
+}
+
+fn begun(recorder: &UsageRecorder) -> Pending {
+    recorder.begin(AccountId(Uuid::nil()), None, DateTime::UNIX_EPOCH)
+}
+
+fn broken() -> UpstreamError {
+    UpstreamError::Unreachable { message: "the upstream `openai` broke off its answer".into() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_provider_keeps_the_connection_alive_with_comments() {
+    let mut answer = Answer::events();
+    let began = Instant::now();
+    for line in 1..=3 {
+        assert_eq!(answer.text().await, ": keep-alive\n\n");
+        assert_eq!(began.elapsed().as_secs(), 15 * line);
+    }
+    answer.provider_sends("data: 1\n\n");
+    assert_eq!(answer.text().await, "data: 1\n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_puts_the_comment_off() {
+    let mut answer = Answer::events();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    answer.provider_sends("data: 1\n\n");
+    let began = Instant::now();
+    assert_eq!(answer.text().await, "data: 1\n\n");
+    assert_eq!(answer.text().await, ": keep-alive\n\n");
+    assert!((15..=30).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_comment_lands_inside_an_event() {
+    let mut answer = Answer::events();
+    answer.provider_sends("data: {\"a\"");
+    assert_eq!(answer.text().await, "data: {\"a\"");
+    let waiting = tokio::time::timeout(Duration::from_secs(300), answer.piece()).await;
+    assert!(waiting.is_err(), "{waiting:?}");
+    answer.provider_sends(":1}\n\n");
+    assert_eq!(answer.text().await, ":1}\n\n");
+    assert_eq!(answer.text().await, ": keep-alive\n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_answer_gets_no_comments() {
+    let mut answer = Answer::new(StatusCode::OK, "application/json");
+    assert!(tokio::time::timeout(Duration::from_secs(300), answer.piece()).await.is_err());
+    answer.provider_sends("{}  ");
+    assert_eq!(answer.text().await, "{}  ");
+    answer.provider_ends();
+    assert!(answer.piece().await.is_none());
+    assert_eq!(answer.record().await, Totals { complete: 1, ..Totals::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_ends_with_an_error_event_and_no_done() {
+    for (sent, before) in [("data: 1\n\n", ""), ("data: {\"a\"", "\n\n")] {
+        let mut answer = Answer::events();
+        answer.provider_sends(sent);
+        answer.provider_fails(broken());
+        assert_eq!(answer.text().await, sent);
+        let event = answer.text().await;
+        let data = event.strip_prefix(before).unwrap().strip_prefix("data: ").unwrap();
+        let error: serde_json::Value = serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
+        assert_eq!(error["error"]["code"], "upstream_unreachable");
+        assert!(answer.piece().await.is_none());
+        assert_eq!(answer.record().await, Totals { upstream: 1, ..Totals::default() });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_falls_silent_for_good_ends_with_the_timeout() {
+    let mut answer = Answer::events();
+    answer.provider_fails(UpstreamError::Timeout { what: "the upstream `openai` was silent".into() });
+    assert!(answer.text().await.contains("\"code\":\"upstream_timeout\""));
+    assert!(answer.piece().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_answer_that_breaks_is_an_error_for_the_connection() {
+    let mut answer = Answer::new(StatusCode::OK, "application/json");
+    answer.provider_fails(broken());
+    assert_eq!(answer.piece().await, Some(Err(broken())));
+    assert!(answer.piece().await.is_none());
+    assert_eq!(answer.record().await, Totals { upstream: 1, ..Totals::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_hangs_up_is_recorded_and_leaves_the_provider() {
+    let mut answer = Answer::events();
+    answer.provider_sends("data: 1\n\n");
+    answer.text().await;
+    answer.client_hangs_up();
+    assert_eq!(answer.record().await, Totals { client: 1, ..Totals::default() });
+    assert!(answer.provider.unwrap().is_closed(), "the provider's body is dropped, which cancels the call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_providers_own_error_is_recorded_as_the_providers() {
+    let mut answer = Answer::new(StatusCode::TOO_MANY_REQUESTS, "application/json");
+    answer.provider_ends();
+    assert!(answer.piece().await.is_none());
+    assert_eq!(answer.record().await, Totals { upstream: 1, ..Totals::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_a_body_is_recorded_though_nobody_asks_it_for_a_piece() {
+    for (status, totals) in [
+        (StatusCode::NO_CONTENT, Totals { complete: 1, ..Totals::default() }),
+        (StatusCode::INTERNAL_SERVER_ERROR, Totals { upstream: 1, ..Totals::default() }),
+    ] {
+        let mut answer = Answer::empty(status);
+        assert!(answer.body.as_ref().unwrap().is_end_stream());
+        answer.client_hangs_up();
+        assert_eq!(answer.record().await, totals);
+    }
+}

@@ -1,0 +1,115 @@
+//! A chat request from its bytes to its answer, in one function of six steps.
+//!
+//! The order is the product: parse, permit, prune, send, meter, with the key already checked when it begins. It
+//! is kept by types (`domain::chat_request`), so that no later step can work on what an earlier one took out.
+
+mod answer;
+pub mod sse;
+pub mod typed;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::{
+    clock::SharedClock,
+    domain::{
+        caller::Caller,
+        chat_request::{Bounds, ChatRequest, Malformed, Refused},
+        usage::Ended,
+    },
+    prune::Pruner,
+    upstream::{Catalog, ModelInfo, ModelNotFound, UpstreamClient, UpstreamError},
+    usage::{Pending, UsageRecorder},
+};
+
+pub use self::answer::{AnswerBody, ChatAnswer};
+
+/// Why a chat request got no answer of a provider.
+#[derive(Debug, thiserror::Error)]
+pub enum ChatError {
+    /// The caller acts for no account.
+    #[error("the caller acts for no account")]
+    NoAccount,
+    /// The body is no chat request.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The tool lists forbid it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// No upstream serves the model.
+    #[error(transparent)]
+    Model(#[from] ModelNotFound),
+    /// The provider cannot be reached, is too slow, or refuses our credential.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+/// What every chat request goes through.
+pub struct ChatPipeline {
+    /// Which upstream serves which model.
+    pub catalog: Catalog,
+    /// Who calls them.
+    pub client: UpstreamClient,
+    /// Who chooses tools.
+    pub pruner: Pruner,
+    /// Who remembers.
+    pub recorder: UsageRecorder,
+    /// The time.
+    pub clock: SharedClock,
+    /// What a request may be at most.
+    pub bounds: Bounds,
+}
+
+impl ChatPipeline {
+    /// Answers the request in `body`, with those of the client's headers that the upstream lets through.
+    ///
+    /// Whatever comes of it, even when this future is dropped because the client hung up, one record is kept.
+    pub async fn complete(
+        &self,
+        caller: &Caller,
+        body: Bytes,
+        headers: &HeaderMap,
+    ) -> Result<ChatAnswer, ChatError> {
+        let account = caller.account().ok_or(ChatError::NoAccount)?.id;
+        let mut pending = self.recorder.begin(account, caller.key_id(), self.clock.now());
+        match self.forward(caller, body, headers, &mut pending).await {
+            Ok(answer) => Ok(answer.metered(pending)),
+            Err(error) => {
+                pending.end(if matches!(error, ChatError::Upstream(_)) {
+                    Ended::Upstream
+                } else {
+                    Ended::Error
+                });
+                Err(error)
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        caller: &Caller,
+        body: Bytes,
+        headers: &HeaderMap,
+        pending: &mut Pending,
+    ) -> Result<answer::Unmetered, ChatError> {
+        let request = ChatRequest::parse(body, &self.bounds)?;
+        let route = self.catalog.resolve(request.model())?;
+        let permitted = request
+            .permit(caller.toollist(), caller.tool_mode(), route.upstream.tool_members())
+            .inspect_err(|refused| {
+                if let Refused::ToolNotAllowed { tally, .. } = refused {
+                    pending.tools(*tally, &[]);
+                }
+            })?;
+        let selection = self.pruner.choose(&permitted);
+        let prepared = permitted.keep(&selection, route.model.as_deref());
+        pending.tools(prepared.tally(), prepared.removed());
+        let response = self.client.send(&route.upstream, &prepared, headers).await?;
+        Ok(answer::Unmetered { response, tally: prepared.tally() })
+    }
+
+    /// The models that requests may name.
+    pub async fn models(&self) -> Vec<ModelInfo> {
+        self.catalog.models().await
+    }
+}

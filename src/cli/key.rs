@@ -1,0 +1,289 @@
+//! `orqen key create|list|revoke`. A key that is made here lies within nobody's lists: whoever holds the store is
+//! its operator, which is also why `observe` may be chosen.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+use crate::{
+    cli::{Desk, account, table::Table},
+    config::duration,
+    domain::{
+        key::{Key, KeyId, KeyStatus, Scope, Scopes, ToolMode, valid_name},
+        limits::OwnLimits,
+        policy::Account,
+        secret::PlainSecret,
+        toollist::Toollist,
+        violation::shown,
+    },
+    store::{CreateKeyError, KeyPage, NewKey},
+};
+
+mod view;
+
+use view::{KeyView, rfc3339, status_word};
+
+/// How many rows are asked for at once.
+const PAGE: u32 = 500;
+
+/// Make, list and revoke keys.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a key and print its secret, once
+    #[command(long_about = "\
+Make a key and print its secret, once: to standard output, alone on its line, while what the key is goes to \
+standard error. With --json, standard output has the key object with the member `key`, as REST answers it.
+
+  KEY=$(orqen key create ci --deny 'github_delete_*' --expires-in 30d)")]
+    Create(Create),
+    /// List the keys of an account, newest first
+    List(List),
+    /// End a key for good; doing it again changes nothing
+    Revoke {
+        /// The key's id (not its secret), as `orqen key list` shows it
+        key_id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// A name for people, 1 to 128 characters
+    name: String,
+    /// The account that owns the key, by name or id
+    #[arg(long, value_name = "NAME_OR_ID", default_value = "default")]
+    account: String,
+    /// A tool that the key may use, `*` for any characters; may be repeated. Without one: every tool
+    #[arg(long, value_name = "TOOL")]
+    allow: Vec<String>,
+    /// Let no tool pass: an allowlist without an entry
+    #[arg(long, conflicts_with = "allow")]
+    allow_none: bool,
+    /// A tool that the key may not use, `*` for any characters; may be repeated, wins over --allow
+    #[arg(long, value_name = "TOOL")]
+    deny: Vec<String>,
+    /// What happens to a request with a tool that is not allowed
+    #[arg(long, value_enum, default_value = "filter")]
+    mode: Mode,
+    /// What the key may be used for; may be repeated. Without one: everything
+    #[arg(long, value_enum, value_name = "SCOPE")]
+    scope: Vec<ScopeName>,
+    /// When the key stops working, such as 2030-01-31T00:00:00Z. Without one: never
+    #[arg(long, value_name = "RFC3339", value_parser = time, conflicts_with = "expires_in")]
+    expires_at: Option<DateTime<Utc>>,
+    /// How long the key works: 12h, 30d, at most 365d
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    expires_in: Option<Duration>,
+    /// Print the key object as JSON, the secret in it
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// The account, by name or id
+    #[arg(long, value_name = "NAME_OR_ID", default_value = "default")]
+    account: String,
+    /// List revoked keys too
+    #[arg(long)]
+    include_revoked: bool,
+    /// Print a JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Mode {
+    /// Take the tool out and let the request go on
+    Filter,
+    /// Refuse the request
+    Block,
+    /// Remove nothing, only count
+    Observe,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ScopeName {
+    /// Chat completions and models
+    Chat,
+    /// Managing keys
+    Keys,
+    /// Reading usage
+    Usage,
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    let time =
+        DateTime::parse_from_rfc3339(text).map_err(|error| format!("{error}; write 2030-01-31T00:00:00Z"))?;
+    Ok(time.to_utc())
+}
+
+/// Does what the command says.
+pub(super) async fn run(command: Command, desk: &Desk, out: &mut dyn Write) -> anyhow::Result<()> {
+    match command {
+        Command::Create(wanted) => create(wanted, desk, out).await,
+        Command::List(wanted) => list(&wanted, desk, out).await,
+        Command::Revoke { key_id } => revoke(&key_id, desk, out).await,
+    }
+}
+
+async fn create(wanted: Create, desk: &Desk, out: &mut dyn Write) -> anyhow::Result<()> {
+    let json = wanted.json;
+    let account = account::named(&wanted.account, desk).await?;
+    let peppers = crate::app::open_peppers(&desk.config, &desk.store).await?;
+    let secret = PlainSecret::generate(&mut rand::rng());
+    let (pepper_version, digest) = peppers.digest(&secret);
+    let new = NewKey {
+        id: KeyId(Uuid::now_v7()),
+        account_id: account.id,
+        name: valid_name("NAME", &wanted.name)?,
+        scopes: scopes(&wanted.scope),
+        expires_at: expiry(&wanted, desk.clock.now())?,
+        tool_mode: wanted.mode.into(),
+        toollist: toollist(wanted)?,
+        own_limits: OwnLimits::default(),
+        created_by: "cli".to_owned(),
+        prefix: secret.shown_prefix().to_owned(),
+        digest,
+        pepper_version,
+    };
+    let key = match desk.store.keys().create(new).await {
+        Err(CreateKeyError::KeyLimit { max }) => anyhow::bail!(
+            "the account {} has {max} keys, as many as its policy grants: revoke one, or raise `max_keys`",
+            shown(&account.name)
+        ),
+        made => made?,
+    };
+    if json {
+        let view = KeyView::new(&key, &account, desk.clock.now()).with_secret(&secret);
+        writeln!(out, "{}", serde_json::to_string_pretty(&view)?)?;
+    } else {
+        describe(&key, &account, &mut io::stderr())?;
+        writeln!(out, "{}", secret.expose())?;
+    }
+    Ok(())
+}
+
+/// What was made, for people; the secret is not among it.
+fn describe(key: &Key, account: &Account, to: &mut dyn Write) -> io::Result<()> {
+    let expires = key.expires_at.map_or_else(|| "never".to_owned(), rfc3339);
+    writeln!(to, "key      {}", key.id)?;
+    writeln!(to, "name     {}", key.name)?;
+    writeln!(to, "account  {} ({})", account.name, account.id)?;
+    writeln!(to, "scopes   {}", scope_words(key))?;
+    writeln!(to, "tools    {}", tools(key))?;
+    writeln!(to, "expires  {expires}")?;
+    writeln!(to, "The secret follows. It is shown this once and cannot be shown again.")
+}
+
+fn scopes(wanted: &[ScopeName]) -> Scopes {
+    let scope = |name: &ScopeName| match name {
+        ScopeName::Chat => Scope::Chat,
+        ScopeName::Keys => Scope::Keys,
+        ScopeName::Usage => Scope::Usage,
+    };
+    if wanted.is_empty() { Scopes::all() } else { wanted.iter().map(scope).collect() }
+}
+
+fn toollist(wanted: Create) -> anyhow::Result<Toollist> {
+    let given = |list: Vec<String>| (!list.is_empty()).then_some(list);
+    let allowed = if wanted.allow_none { Some(Vec::new()) } else { given(wanted.allow) };
+    Ok(Toollist::new(allowed, given(wanted.deny))?)
+}
+
+fn expiry(wanted: &Create, now: DateTime<Utc>) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let expires_at = wanted.expires_at.or_else(|| wanted.expires_in.map(|lifetime| now + lifetime));
+    if let Some(at) = expires_at.filter(|at| *at <= now) {
+        anyhow::bail!("a key that expires at {} would never work: give a time to come", rfc3339(at));
+    }
+    Ok(expires_at)
+}
+
+impl From<Mode> for ToolMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Filter => ToolMode::Filter,
+            Mode::Block => ToolMode::Block,
+            Mode::Observe => ToolMode::Observe,
+        }
+    }
+}
+
+async fn list(wanted: &List, desk: &Desk, out: &mut dyn Write) -> anyhow::Result<()> {
+    let account = account::named(&wanted.account, desk).await?;
+    let now = desk.clock.now();
+    let mut page = KeyPage { size: PAGE, before: None, include_revoked: wanted.include_revoked };
+    let mut table = Table::new(["ID", "NAME", "PREFIX", "STATUS", "SCOPES", "TOOLS", "EXPIRES", "LAST USED"]);
+    loop {
+        let keys = desk.store.keys().list(account.id, &page).await?;
+        for key in &keys {
+            if wanted.json {
+                writeln!(out, "{}", serde_json::to_string(&KeyView::new(key, &account, now))?)?;
+            } else {
+                table.line(row(key, now));
+            }
+        }
+        page.before = keys.last().map(|key| key.id);
+        if keys.len() < PAGE as usize {
+            break;
+        }
+    }
+    if !wanted.json {
+        table.write(out)?;
+    }
+    Ok(())
+}
+
+fn row(key: &Key, now: DateTime<Utc>) -> [String; 8] {
+    let or_never = |time: Option<DateTime<Utc>>| time.map_or_else(|| "never".to_owned(), rfc3339);
+    [
+        key.id.to_string(),
+        key.name.clone(),
+        key.prefix.clone(),
+        status_word(key.status(now)).to_owned(),
+        scope_words(key),
+        tools(key),
+        or_never(key.expires_at),
+        or_never(key.last_used_at),
+    ]
+}
+
+fn scope_words(key: &Key) -> String {
+    key.scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(",")
+}
+
+/// The tool list in a few words: `filter: 3 allowed, 1 denied`.
+fn tools(key: &Key) -> String {
+    let allowed = key.toollist.allowed().map(|list| match list.len() {
+        0 => "none allowed".to_owned(),
+        some => format!("{some} allowed"),
+    });
+    let denied =
+        key.toollist.denied().filter(|list| !list.is_empty()).map(|list| format!("{} denied", list.len()));
+    let words: Vec<_> = allowed.into_iter().chain(denied).collect();
+    if words.is_empty() {
+        "all".to_owned()
+    } else {
+        format!("{}: {}", key.tool_mode.as_str(), words.join(", "))
+    }
+}
+
+async fn revoke(key_id: &str, desk: &Desk, out: &mut dyn Write) -> anyhow::Result<()> {
+    // What is no id may be a secret, so it is not repeated.
+    let id = key_id.trim().parse().context(
+        "KEY_ID is a UUID, not a name nor a secret: `orqen key list` shows the ids beside names and prefixes",
+    )?;
+    let keys = desk.store.keys();
+    let unknown = || format!("there is no key {id}: `orqen key list` shows them");
+    let key = keys.find_any(KeyId(id)).await?.with_context(unknown)?;
+    let was = key.status(desk.clock.now());
+    let key = keys.revoke(key.account_id, key.id).await?.with_context(unknown)?;
+    let when = if was == KeyStatus::Revoked { "was revoked before" } else { "is revoked" };
+    writeln!(out, "{} {} {when}", key.id, shown(&key.name))?;
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! The command line as a user types it: what is understood, what is refused, and what the help teaches.
+
+use clap::CommandFactory;
+
+use super::*;
+
+/// What `orqen` prints, and whether it did its work, with these arguments and a store of its own.
+struct Shell {
+    directory: tempfile::TempDir,
+}
+
+impl Shell {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn orqen(&self, arguments: &[&str]) -> Result<String, String> {
+        let file = self.directory.path().join("orqen.toml");
+        let store = self.directory.path().join("orqen.db");
+        if !file.exists() {
+            std::fs::write(&file, format!("[store]\nurl = \"sqlite://{}\"\n", store.display())).unwrap();
+        }
+        let line = ["orqen", "--config", file.to_str().unwrap()].into_iter().chain(arguments.iter().copied());
+        let arguments = Arguments::try_parse_from(line).map_err(|error| error.to_string())?;
+        let mut out = Vec::new();
+        run(arguments, &Environment::default(), &mut out).map_err(|error| format!("{error:#}"))?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    fn with_default_account() -> Self {
+        let shell = Self::new();
+        shell.orqen(&["account", "create", "default"]).unwrap();
+        shell
+    }
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn the_flags_are_consistent() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn no_argument_means_serve_and_the_file_may_be_named_anywhere() {
+    let parse = |line: &[&str]| Arguments::try_parse_from(line).unwrap();
+    assert!(parse(&["orqen"]).command.is_none());
+    assert!(matches!(parse(&["orqen", "serve"]).command, Some(Command::Serve)));
+    for line in
+        [&["orqen", "--config", "f", "config", "check"], &["orqen", "config", "check", "--config", "f"]]
+    {
+        assert_eq!(parse(line).config, Some(PathBuf::from("f")));
+    }
+}
+
+#[test]
+fn a_command_that_is_not_understood_is_a_usage_error() {
+    for line in [
+        &["orqen", "key", "create"][..],
+        &["orqen", "key", "create", "a", "--mode", "lax"],
+        &["orqen", "key", "create", "a", "--expires-in", "5"],
+        &["orqen", "key", "create", "a", "--expires-at", "tomorrow"],
+        &["orqen", "key", "create", "a", "--expires-in", "5d", "--expires-at", "2030-01-31T00:00:00Z"],
+        &["orqen", "key", "create", "a", "--allow", "x", "--allow-none"],
+        &["orqen", "frobnicate"],
+    ] {
+        assert_eq!(Arguments::try_parse_from(line).unwrap_err().exit_code(), 2, "{line:?}");
+    }
+}
+
+#[test]
+fn a_key_is_made_listed_and_revoked() {
+    let shell = Shell::with_default_account();
+    let made = shell.orqen(&[
+        "key",
+        "create",
+        " ci ",
+        "--deny",
+        "github_delete_*",
+        "--allow",
+        "github_*",
+        "--mode",
+        "observe",
+        "--scope",
+        "chat",
+        "--expires-in",
+        "30d",
+        "--json",
+    ]);
+    let made = json(&made.unwrap());
+    assert_eq!(
+        (&made["name"], &made["created_by"], &made["tool_mode"]),
+        (&"ci".into(), &"cli".into(), &"observe".into())
+    );
+    assert_eq!(made["denied_tools"], serde_json::json!(["github_delete_*"]));
+    assert_eq!(made["scopes"], serde_json::json!(["chat"]));
+    assert_eq!(made["limits"]["rate_limit_rpm"], serde_json::json!({"value": 60, "source": "policy"}));
+    assert!(made["last_used_at"].is_null() && made["expires_at"].is_string());
+    let secret = made["key"].as_str().unwrap().to_owned();
+    crate::domain::secret::PlainSecret::parse(&secret).unwrap();
+
+    let (id, table) = (made["id"].as_str().unwrap(), shell.orqen(&["key", "list"]).unwrap());
+    assert!(table.contains(id) && table.contains("observe: 1 allowed, 1 denied") && !table.contains(&secret));
+    let listed = shell.orqen(&["key", "list", "--json"]).unwrap();
+    assert!(json(&listed).get("key").is_none() && !listed.contains(&secret));
+
+    assert!(shell.orqen(&["key", "revoke", id]).unwrap().contains("is revoked"));
+    assert!(shell.orqen(&["key", "revoke", id]).unwrap().contains("was revoked before"));
+    assert_eq!(shell.orqen(&["key", "list", "--json"]).unwrap(), "");
+    let listed = shell.orqen(&["key", "list", "--json", "--include-revoked"]).unwrap();
+    assert_eq!(json(&listed)["status"], "revoked");
+}
+
+#[test]
+fn without_json_standard_output_is_the_secret_alone() {
+    let shell = Shell::with_default_account();
+    let out = shell.orqen(&["key", "create", "ci"]).unwrap();
+    crate::domain::secret::PlainSecret::parse(out.strip_suffix('\n').unwrap()).unwrap();
+    let key = json(&shell.orqen(&["key", "list", "--json"]).unwrap());
+    assert_eq!(key["scopes"], serde_json::json!(["chat", "keys", "usage"]));
+    assert!(key["allowed_tools"].is_null() && key["denied_tools"].is_null() && key["expires_at"].is_null());
+}
+
+#[test]
+fn an_allowlist_without_an_entry_is_kept_apart_from_none() {
+    let shell = Shell::with_default_account();
+    let key = json(&shell.orqen(&["key", "create", "ci", "--allow-none", "--json"]).unwrap());
+    assert_eq!(key["allowed_tools"], serde_json::json!([]));
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_the_way_out() {
+    let shell = Shell::new();
+    let refused = |line: &[&str], words: &str| {
+        let said = shell.orqen(line).unwrap_err();
+        assert!(said.contains(words), "{line:?}: {said}");
+    };
+    refused(&["key", "create", "ci"], "`orqen account create NAME` makes one");
+    refused(&["key", "list", "--account", "nobody"], "there is no account \"nobody\"");
+    shell.orqen(&["account", "create", "default"]).unwrap();
+    refused(&["account", "create", "default"], "choose another name");
+    refused(&["account", "create", " "], "must not be empty");
+    refused(&["key", "create", ""], "must not be empty");
+    refused(&["key", "create", "ci", "--expires-at", "2001-01-31T00:00:00Z"], "a time to come");
+    refused(&["key", "revoke", "00000000-0000-7000-8000-000000000000"], "`orqen key list` shows them");
+    let said = shell.orqen(&["key", "revoke", "sk-orq-0123"]).unwrap_err();
+    assert!(said.contains("is a UUID") && !said.contains("sk-orq-0123"), "{said}");
+}
+
+#[test]
+fn an_account_is_named_by_its_name_or_its_id() {
+    let shell = Shell::new();
+    let id = shell.orqen(&["account", "create", "team a"]).unwrap();
+    assert!(shell.orqen(&["account", "list"]).unwrap().contains("team a"));
+    for account in ["team a", id.trim()] {
+        shell.orqen(&["key", "create", "ci", "--account", account]).unwrap();
+    }
+    assert_eq!(shell.orqen(&["key", "list", "--json", "--account", "team a"]).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn more_keys_than_the_policy_grants_are_refused() {
+    let shell = Shell::new();
+    shell.orqen(&["account", "list"]).unwrap();
+    let file = shell.directory.path().join("orqen.toml");
+    let text = std::fs::read_to_string(&file).unwrap() + "[policy]\nmax_keys = 1\n";
+    std::fs::write(&file, text).unwrap();
+    shell.orqen(&["account", "create", "default"]).unwrap();
+    shell.orqen(&["key", "create", "one"]).unwrap();
+    assert!(shell.orqen(&["key", "create", "two"]).unwrap_err().contains("revoke one"));
+}
+
+#[test]
+fn the_configuration_is_checked_shown_and_explained() {
+    let shell = Shell::new();
+    assert_eq!(shell.orqen(&["config", "check"]).unwrap(), "ok\n");
+    assert!(shell.orqen(&["config", "show"]).unwrap().contains("[server]\n"));
+    std::fs::write(shell.directory.path().join("orqen.toml"), "[server]\nlisten = \"x\"\n[demo]\nx = 1")
+        .unwrap();
+    let said = shell.orqen(&["config", "check"]).unwrap_err();
+    assert!(said.contains("server.listen") && said.contains("demo.x"), "{said}");
+    assert_eq!(shell.orqen(&["config", "reference"]).unwrap(), crate::config::REFERENCE);
+}

@@ -1,0 +1,121 @@
+//! `[auth]`: the peppers that secrets are stored under, the key cache, and the issuer of internal callers.
+
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{inspect::Section, problem::Problems},
+    domain::secret::Peppers,
+};
+
+/// `[auth]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// Peppers, each `VERSION:HEX`; the greatest version is used for new keys.
+    #[serde(default, with = "hidden")]
+    pub peppers: Vec<SecretString>,
+    /// A file with one pepper a line; absent: beside a SQLite file, made at the first start.
+    #[serde(default)]
+    pub pepper_file: Option<PathBuf>,
+    /// The issuer of internal callers' JWTs; absent: JWTs are refused.
+    #[serde(default)]
+    pub jwt: Option<Jwt>,
+    /// How many keys are cached.
+    pub cache_keys: u64,
+}
+
+/// `[auth.jwt]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jwt {
+    /// The `iss` that tokens must have.
+    pub issuer: String,
+    /// The `aud` that tokens must have.
+    pub audience: String,
+    /// The algorithms that are taken: `EdDSA`, `ES256`, `RS256`.
+    pub algorithms: Vec<JwtAlgorithm>,
+    /// A JWKS file.
+    #[serde(default)]
+    pub jwks_file: Option<PathBuf>,
+    /// A PEM public key.
+    #[serde(default)]
+    pub public_key_file: Option<PathBuf>,
+}
+
+/// An algorithm that tokens may be signed with. Symmetric ones are left out: whoever checks could forge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+pub enum JwtAlgorithm {
+    /// Ed25519.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+    /// ECDSA over P-256.
+    #[serde(rename = "ES256")]
+    Es256,
+    /// RSA with SHA-256.
+    #[serde(rename = "RS256")]
+    Rs256,
+}
+
+impl Section for Auth {
+    fn check(&self, at: &str, problems: &mut Problems<'_>) {
+        // Checked here, though built elsewhere: a bad pepper is a problem of the configuration like any other.
+        if !self.peppers.is_empty()
+            && let Err(error) = Peppers::parse(self.peppers.iter().map(SecretString::expose_secret))
+        {
+            problems.add(format!("{at}.peppers"), error.to_string());
+        }
+        if !self.peppers.is_empty() && self.pepper_file.is_some() {
+            problems.add(format!("{at}.pepper_file"), "is given beside `peppers`: keep one of the two");
+        }
+        // Past ten million the cache alone would take gigabytes.
+        problems.within(&format!("{at}.cache_keys"), self.cache_keys, 1..=10_000_000);
+        if let Some(jwt) = &self.jwt {
+            jwt.check(&format!("{at}.jwt"), problems);
+        }
+    }
+}
+
+impl Jwt {
+    fn check(&self, at: &str, problems: &mut Problems<'_>) {
+        for (name, value) in [("issuer", &self.issuer), ("audience", &self.audience)] {
+            if value.trim().is_empty() {
+                problems.add(format!("{at}.{name}"), "must not be empty: without it any token would fit");
+            }
+        }
+        if self.algorithms.is_empty() {
+            problems.add(format!("{at}.algorithms"), "is empty: name at least one of EdDSA, ES256, RS256");
+        }
+        match (&self.jwks_file, &self.public_key_file) {
+            (Some(_), Some(_)) => {
+                problems
+                    .add(format!("{at}.public_key_file"), "is given beside `jwks_file`: keep one of the two");
+            }
+            (None, None) => {
+                problems.add(format!("{at}.jwks_file"), "is missing: name it, or `public_key_file`");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Peppers: read as text, written as `***`.
+mod hidden {
+    use secrecy::SecretString;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<SecretString>, D::Error> {
+        Ok(Vec::<String>::deserialize(deserializer)?.into_iter().map(SecretString::from).collect())
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        secrets: &[SecretString],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(secrets.iter().map(|_| "***"))
+    }
+}

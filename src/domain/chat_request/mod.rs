@@ -1,0 +1,222 @@
+//! A chat request on its way through the policy, in three types that can only be had one from the other.
+//!
+//! `ChatRequest` is checked JSON and nothing decided; `permit` turns it into a `PermittedRequest`, less every tool
+//! that the key may not use; `keep` turns that into a `PreparedRequest`, the only thing that the upstream client
+//! sends. A later stage cannot work on the original body, since nobody hands that out: filters undone so are a
+//! known bug of gateways. Until `keep`, deciding only marks; the body is spliced once, and what stays in it keeps
+//! its bytes. Which tools a key may use is `toollist`'s business, what JSON is `json`'s.
+
+mod choice;
+mod governed;
+mod members;
+mod permit;
+mod prepare;
+mod read;
+mod shape;
+mod splice;
+#[cfg(test)]
+mod tests;
+mod tool;
+
+use bytes::Bytes;
+
+use crate::domain::{json::Scanner, key::ToolMode, toollist::Toollist, usage::ToolTally};
+use permit::Barred;
+use shape::Shape;
+
+/// What a request may be at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How deep arrays and objects may lie in each other.
+    pub depth: usize,
+}
+
+/// A top-level member of the request that is itself a tool, such as `web_search_options`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolMember {
+    /// The member's name: `web_search_options`.
+    pub member: String,
+    /// The tool it counts as: `web_search`.
+    pub tool: String,
+}
+
+/// Why a body is no chat request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Malformed {
+    /// The path of what is wrong (`tools[3].function.name`), where there is one.
+    pub param: Option<String>,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// Why a request may not go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Malformed in a way that only matters for the upstream it goes to.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A forced tool is not allowed, or the mode is `block`. 403 `tool_not_allowed`.
+    #[error("{message}")]
+    ToolNotAllowed {
+        /// `tools`, `tool_choice`, …
+        param: String,
+        /// Names the tool.
+        message: String,
+        /// What was counted before: `denied` is what the lists speak against, `output` is 0.
+        tally: ToolTally,
+    },
+}
+
+/// A chat request as a client sent it: checked JSON, nothing decided.
+#[derive(Debug)]
+pub struct ChatRequest {
+    body: Bytes,
+    shape: Shape,
+}
+
+impl ChatRequest {
+    /// Reads a body in one pass: the whole of it is valid JSON, and what decides about tools is unambiguous.
+    pub fn parse(body: Bytes, bounds: &Bounds) -> Result<Self, Malformed> {
+        let shape = read::root(Scanner::new(&body, bounds.depth)?)?;
+        Ok(Self { body, shape })
+    }
+
+    /// The `model` member, decoded; `None` when it is absent or null.
+    pub fn model(&self) -> Option<&str> {
+        Some(self.shape.model.as_ref()?.read(&self.body))
+    }
+
+    /// Whether `stream` is `true`.
+    pub fn stream(&self) -> bool {
+        self.shape.stream
+    }
+
+    /// Takes out, or refuses, every tool that may not be used. `members` are the upstream's tool members;
+    /// `web_search_options` is one of every upstream, and a name that has another meaning in every request
+    /// (`tools`, `messages`) cannot be made one.
+    pub fn permit(
+        self,
+        toollist: &Toollist,
+        mode: ToolMode,
+        members: &[ToolMember],
+    ) -> Result<PermittedRequest, Refused> {
+        permit::permit(self, toollist, mode, members)
+    }
+}
+
+/// A tool that the lists let through.
+#[derive(Debug, Clone, Copy)]
+pub struct OfferedTool<'a> {
+    /// Its decoded name.
+    pub name: &'a str,
+    /// Its JSON, as the client wrote it.
+    pub json: &'a [u8],
+}
+
+/// A request whose tools may all be used. Only `ChatRequest::permit` makes one.
+#[derive(Debug)]
+pub struct PermittedRequest {
+    body: Bytes,
+    shape: Shape,
+    barred: Barred,
+    choice: ChoiceFate,
+    tally: ToolTally,
+}
+
+/// What the lists make of `tool_choice`.
+#[derive(Debug)]
+enum ChoiceFate {
+    /// It stays as the client wrote it.
+    Stays,
+    /// The marked entries of its `allowed_tools` go.
+    Without(Vec<bool>),
+    /// It becomes `"none"`, since no entry of its `allowed_tools` is left.
+    CallNothing,
+}
+
+/// Which of the permitted tools go on: a selection can only remove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Every permitted tool.
+    All,
+    /// Those at these places of `PermittedRequest::tools`, ascending; others are ignored.
+    Only(Vec<usize>),
+}
+
+impl PermittedRequest {
+    /// The tools that are left, in the client's order (`tools`, then `functions`). Tool members such as
+    /// `web_search_options` are not among them: they have no definition to prune.
+    pub fn tools(&self) -> Vec<OfferedTool<'_>> {
+        self.permitted()
+            .map(|tool| OfferedTool {
+                name: tool.names.first.read(&self.body),
+                json: tool.span.of(&self.body),
+            })
+            .collect()
+    }
+
+    /// The counts so far.
+    pub fn tally(&self) -> ToolTally {
+        self.tally
+    }
+
+    /// Keeps the selected tools, writes `model` as the upstream knows it (`None`: as the client wrote it), and
+    /// splices the body that is sent.
+    ///
+    /// What `tool_choice` or `function_call` names stays whatever was selected, and where a call is demanded
+    /// (`required`) a selection of nothing is not applied: a choice that the lists let through must not be
+    /// weakened, or made an error of the provider's, by pruning.
+    pub fn keep(self, selection: &Selection, model: Option<&str>) -> PreparedRequest {
+        prepare::prepare(self, selection, model)
+    }
+
+    fn permitted(&self) -> impl Iterator<Item = &tool::Tool> {
+        let tools = self.shape.tools.iter().zip(&self.barred.tools);
+        let functions = self.shape.functions.iter().zip(&self.barred.functions);
+        tools.chain(functions).filter(|(_, barred)| !**barred).map(|(tool, _)| tool)
+    }
+}
+
+/// A request as it is sent: the only thing that the upstream client takes.
+#[derive(Debug, Clone)]
+pub struct PreparedRequest {
+    body: Bytes,
+    tally: ToolTally,
+    removed: Vec<Bytes>,
+    removed_by_lists: usize,
+    stream: bool,
+}
+
+impl PreparedRequest {
+    /// The bytes to send; the client's own buffer when nothing changed.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Whether a streamed answer is asked for.
+    pub fn stream(&self) -> bool {
+        self.stream
+    }
+
+    /// The counts.
+    pub fn tally(&self) -> ToolTally {
+        self.tally
+    }
+
+    /// The JSON of every removed tool, those that the lists removed first: slices of the client's buffer.
+    /// Removed tool members are not among them, since they are switches and no definitions.
+    pub fn removed(&self) -> &[Bytes] {
+        &self.removed
+    }
+
+    /// Those of `removed` that the lists removed.
+    pub fn removed_by_lists(&self) -> &[Bytes] {
+        &self.removed[..self.removed_by_lists]
+    }
+
+    /// Those of `removed` that the selection removed.
+    pub fn removed_by_selection(&self) -> &[Bytes] {
+        &self.removed[self.removed_by_lists..]
+    }
+}

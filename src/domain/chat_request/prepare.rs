@@ -1,0 +1,159 @@
+//! Turns what was decided into the bytes that are sent.
+//!
+//! Everything that goes, by the lists or by a selection, goes in one splice of the client's body, so a selection
+//! works on marks that the lists have set already: it can add to them and has no way to take one back.
+
+use std::collections::HashSet;
+
+use super::{
+    ChoiceFate, PermittedRequest, PreparedRequest, Selection,
+    permit::{count, emptied},
+    shape::{Choice, Root},
+    splice::Edits,
+    tool::Tool,
+};
+use crate::domain::json::Span;
+
+pub(super) fn prepare(
+    request: PermittedRequest,
+    selection: &Selection,
+    model: Option<&str>,
+) -> PreparedRequest {
+    let gone = Gone::of(&request, selection);
+    let edits = request.edits(&gone, model);
+
+    let PermittedRequest { body, shape, barred, mut tally, .. } = request;
+    let tools = shape.tools.iter().chain(&shape.functions);
+    let marks = barred.tools.iter().chain(&barred.functions).zip(gone.tools.iter().chain(&gone.functions));
+    let (mut removed, mut unselected) = (Vec::new(), Vec::new());
+    for (tool, (barred, gone)) in tools.zip(marks) {
+        if *barred {
+            removed.push(body.slice(tool.span.start..tool.span.end));
+        } else if *gone {
+            unselected.push(body.slice(tool.span.start..tool.span.end));
+        }
+    }
+    tally.output -= count(unselected.len());
+    let removed_by_lists = removed.len();
+    removed.append(&mut unselected);
+    PreparedRequest { body: edits.apply(body), tally, removed, removed_by_lists, stream: shape.stream }
+}
+
+/// The tools that go, for whatever reason, by place.
+struct Gone {
+    tools: Vec<bool>,
+    functions: Vec<bool>,
+}
+
+impl Gone {
+    fn of(request: &PermittedRequest, selection: &Selection) -> Self {
+        let PermittedRequest { shape, barred, .. } = request;
+        let mut gone = Self { tools: barred.tools.clone(), functions: barred.functions.clone() };
+        let Selection::Only(places) = selection else { return gone };
+        let mut chosen = vec![false; request.permitted().count()];
+        for &place in places {
+            if let Some(chosen) = chosen.get_mut(place) {
+                *chosen = true;
+            }
+        }
+        let pinned = request.pinned();
+        let mut chosen = chosen.into_iter();
+        for (tools, gone, choice) in [
+            (&shape.tools, &mut gone.tools, &shape.tool_choice),
+            (&shape.functions, &mut gone.functions, &shape.function_call),
+        ] {
+            let before = gone.clone();
+            for (tool, gone) in tools.iter().zip(gone.iter_mut()).filter(|(_, gone)| !**gone) {
+                let named = tool.names.all(&request.body).any(|name| pinned.contains(name));
+                *gone = !chosen.next().unwrap_or(true) && !named;
+            }
+            if emptied(gone) && choice.demands_a_call(&request.body) {
+                *gone = before;
+            }
+        }
+        gone
+    }
+}
+
+impl PermittedRequest {
+    /// The names that `tool_choice` and `function_call` speak of: tools that stay whatever is selected.
+    fn pinned(&self) -> HashSet<&str> {
+        let mut pinned = HashSet::new();
+        for choice in [&self.shape.tool_choice, &self.shape.function_call] {
+            match choice {
+                Choice::Absent => {}
+                Choice::Word(word) => pinned.extend([word.read(&self.body)]),
+                Choice::Forced(names) => pinned.extend(names.all(&self.body)),
+                Choice::Listed(listed) => {
+                    pinned.extend(listed.tools.iter().flat_map(|tool| tool.names.all(&self.body)));
+                }
+            }
+        }
+        pinned
+    }
+
+    fn edits(&self, gone: &Gone, model: Option<&str>) -> Edits {
+        let mut edits = Edits::default();
+        let members = self.members_gone(gone);
+        self.write_model(model, emptied(&members), &mut edits);
+        if members.contains(&true) {
+            edits.take_out(self.shape.members.iter().map(|member| member.whole).zip(members.iter().copied()));
+        }
+        for (tools, gone) in [(&self.shape.tools, &gone.tools), (&self.shape.functions, &gone.functions)] {
+            // When all of them go, the whole member does.
+            if !emptied(gone) {
+                edits.take_out(marked(tools, gone));
+            }
+        }
+        if !emptied(&gone.tools) {
+            self.write_choice(&mut edits);
+        }
+        edits
+    }
+
+    /// For each member of the root, whether it goes. With the last tool go the members that providers refuse
+    /// without tools.
+    fn members_gone(&self, gone: &Gone) -> Vec<bool> {
+        let (no_tools, no_functions) = (emptied(&gone.tools), emptied(&gone.functions));
+        let goes = |root| match root {
+            Some(Root::Tools | Root::ToolChoice | Root::ParallelToolCalls) => no_tools,
+            Some(Root::Functions | Root::FunctionCall) => no_functions,
+            _ => false,
+        };
+        let mut members: Vec<bool> = self.shape.members.iter().map(|member| goes(member.root)).collect();
+        for &place in &self.barred.members {
+            members[place] = true;
+        }
+        members
+    }
+
+    fn write_choice(&self, edits: &mut Edits) {
+        match (&self.choice, &self.shape.tool_choice, self.shape.member(Root::ToolChoice)) {
+            (ChoiceFate::Without(gone), Choice::Listed(listed), _) => {
+                edits.take_out(marked(&listed.tools, gone))
+            }
+            (ChoiceFate::CallNothing, _, Some(member)) => edits.replace(member.value, "\"none\"".to_owned()),
+            _ => {}
+        }
+    }
+
+    /// Writes the upstream's name of the model over the client's, or as the first member where there is none.
+    fn write_model(&self, model: Option<&str>, alone: bool, edits: &mut Edits) {
+        let Some(model) = model else { return };
+        if self.shape.model.as_ref().is_some_and(|name| name.read(&self.body) == model) {
+            return;
+        }
+        let value = serde_json::to_string(model).expect("a string always encodes");
+        if let Some(member) = self.shape.member(Root::Model) {
+            edits.replace(member.value, value);
+            return;
+        }
+        let first = Span { start: self.shape.open, end: self.shape.open };
+        let comma = if alone || self.shape.members.is_empty() { "" } else { "," };
+        edits.replace(first, format!("\"model\":{value}{comma}"));
+    }
+}
+
+fn marked<'a>(tools: &'a [Tool], marks: &'a [bool]) -> impl Iterator<Item = (Span, bool)> + 'a {
+    tools.iter().map(|tool| tool.span).zip(marks.iter().copied())
+}

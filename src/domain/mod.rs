@@ -1,0 +1,16 @@
+//! Plain types and decisions: no I/O, no async, no tonic, no sea-orm.
+//!
+//! What a key may do is decided here and only here, so that it can be read, tested and proven without a server.
+//! Everything above translates: the store rows into these types, the services these types into messages.
+
+pub mod caller;
+pub mod chat_request;
+pub mod grant;
+pub mod json;
+pub mod key;
+pub mod limits;
+pub mod policy;
+pub mod secret;
+pub mod toollist;
+pub mod usage;
+pub mod violation;

@@ -1,0 +1,60 @@
+//! What the transcoder calls: permission, the method itself, and the table of errors. All three belong to higher
+//! layers, which hand them in as one `Backend`.
+
+use bytes::Bytes;
+use http::request::Parts;
+use http_body_util::combinators::UnsyncBoxBody;
+use tonic::{Status, metadata::MetadataMap};
+
+use super::{bindings::Method, body::BoxError, refusal::Refusal};
+
+/// The body of an answer: at once, or as it comes.
+pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// The answer of a unary call.
+#[derive(Debug, Clone, Default)]
+pub struct UnaryAnswer {
+    /// What became headers in gRPC. Entries that REST has no use for (`grpc-*`, binary) are left out of its
+    /// answer.
+    pub metadata: MetadataMap,
+    /// The encoded message.
+    pub message: Bytes,
+}
+
+/// The services behind the routes.
+pub trait Backend: Send + Sync + 'static {
+    /// That a request may call a method.
+    type Permit: Send;
+
+    /// Whether this request may call this method. Asked before a byte of the body is read.
+    fn authorize(
+        &self,
+        method: &Method,
+        head: &Parts,
+    ) -> impl Future<Output = Result<Self::Permit, Status>> + Send;
+
+    /// Calls a unary method with the encoded request. `head` is there for an allowlist of headers.
+    fn unary(
+        &self,
+        method: &Method,
+        permit: Self::Permit,
+        head: &Parts,
+        message: Bytes,
+    ) -> impl Future<Output = Result<UnaryAnswer, Status>> + Send;
+
+    /// Calls a method over `google.api.HttpBody`: the body as it came, within its bounds and declared as JSON,
+    /// but not looked into. The answer goes out as it is.
+    fn raw(
+        &self,
+        method: &Method,
+        permit: Self::Permit,
+        head: Parts,
+        body: Bytes,
+    ) -> impl Future<Output = http::Response<Body>> + Send;
+
+    /// The answer to a call that failed.
+    fn refuse_status(&self, status: &Status, head: &Parts) -> http::Response<Body>;
+
+    /// The answer to a request that is no call.
+    fn refuse(&self, refusal: &Refusal, head: &Parts) -> http::Response<Body>;
+}

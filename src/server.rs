@@ -1,0 +1,240 @@
+//! One port: accepts connections, speaks TLS where configured, HTTP/1.1 and HTTP/2, and stops gracefully.
+//!
+//! What a request means is not known here: each goes to the handler that `app` hands in. A stop has three stages:
+//! connections are accepted for `drain_delay`, while a balancer learns from `/readyz` to send no more; then none
+//! are, and requests that run may finish; what still runs after `drain_deadline` is cut.
+
+use std::{
+    convert::Infallible,
+    fs,
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+
+use crate::config;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take to send the head of a request, and how long it may idle between two. Longer than
+/// the idle time of common balancers (60 to 75 s): the side that sends requests must be the one that closes, or one
+/// is lost now and then.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+/// The largest head of a request, in bytes. Bearer tokens of 8 KiB fit; megabytes of headers do not.
+const HEAD_SIZE: u32 = 64 * 1024;
+/// Requests at the same time on one HTTP/2 connection.
+const STREAMS: u32 = 1024;
+/// How long to wait after `accept` failed, mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why the port cannot be served. Stops the start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: is it taken? Set server.listen to another one")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A certificate or key cannot be used.
+    #[error("cannot use {path} for TLS: {why}", path = path.display())]
+    Tls {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A port that is bound but not served yet.
+pub struct Server {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Binds `address`, with TLS where `config` names a certificate.
+    pub async fn bind(address: SocketAddr, config: &config::Server) -> Result<Self, ServerError> {
+        let bind = |source| ServerError::Bind { address, source };
+        let tls = match (&config.tls_cert, &config.tls_key) {
+            (Some(cert), Some(key)) => Some(acceptor(cert, key)?),
+            _ => None,
+        };
+        let listener = TcpListener::bind(address).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        Ok(Self { listener, tls, address })
+    }
+
+    /// The address that was bound, with the port that the system chose if 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is ready, then lets what runs finish, for `deadline` at most.
+    pub async fn serve<H, F, B>(self, handler: Arc<H>, stop: impl Future<Output = ()>, deadline: Duration)
+    where
+        H: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let connections = TaskTracker::new();
+        let graceful = Arc::new(GracefulShutdown::new());
+        let cut = tokio_util::sync::CancellationToken::new();
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let (socket, peer) = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            let connection =
+                connection(socket, peer, self.tls.clone(), Arc::clone(&handler), graceful.watcher());
+            let cut = cut.clone();
+            connections.spawn(async move {
+                tokio::select! {
+                    () = connection => {}
+                    () = cut.cancelled() => {}
+                }
+            });
+        }
+        drop(self.listener);
+        connections.close();
+        if let Some(graceful) = Arc::into_inner(graceful) {
+            let finished = async {
+                graceful.shutdown().await;
+                connections.wait().await;
+            };
+            if tokio::time::timeout(deadline, finished).await.is_err() {
+                tracing::warn!(
+                    connections = connections.len(),
+                    "cutting what still runs after the drain deadline"
+                );
+            }
+        }
+        cut.cancel();
+        connections.wait().await;
+    }
+}
+
+async fn connection<H, F, B>(
+    socket: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    handler: Arc<H>,
+    watcher: hyper_util::server::graceful::Watcher,
+) where
+    H: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    // Without it, Nagle and delayed ACK hold each piece of a stream for 40 ms.
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let Some(tls) = tls else { return speak(socket, peer, handler, watcher).await };
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(socket)).await {
+        Ok(Ok(socket)) => speak(socket, peer, handler, watcher).await,
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+    }
+}
+
+async fn speak<S, H, F, B>(
+    socket: S,
+    peer: SocketAddr,
+    handler: Arc<H>,
+    watcher: hyper_util::server::graceful::Watcher,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_SIZE as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEAD_SIZE)
+        .max_concurrent_streams(STREAMS)
+        // A client that vanished without a word holds no streams for ever.
+        .keep_alive_interval(Duration::from_secs(60));
+    let spoken = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&spoken);
+    let service = service_fn(move |request| {
+        asked.store(true, Ordering::Relaxed);
+        let answer = handler(request, peer);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(socket), service).into_owned();
+    // hyper's own time-out begins only once it knows which protocol is spoken: until then a connection that says
+    // nothing would stay for ever.
+    let silence = async {
+        tokio::time::sleep(HEAD_TIMEOUT).await;
+        if spoken.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        ended = watcher.watch(connection) => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, %peer, "connection ended");
+            }
+        }
+        () = silence => tracing::debug!(%peer, "a connection without a request was closed"),
+    }
+}
+
+fn acceptor(cert: &PathBuf, key: &PathBuf) -> Result<TlsAcceptor, ServerError> {
+    let fail = |path: &PathBuf, why: String| ServerError::Tls { path: path.clone(), why };
+    let pem = fs::read(cert).map_err(|error| fail(cert, error.to_string()))?;
+    let chain = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| fail(cert, error.to_string()))?;
+    let pem = fs::read(key).map_err(|error| fail(key, error.to_string()))?;
+    let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| fail(key, error.to_string()))?;
+    let mut tls = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|error| fail(cert, error.to_string()))?;
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(tls)))
+}

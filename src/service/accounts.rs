@@ -1,0 +1,194 @@
+//! `AccountService`: who one is, and, for operators, accounts and their policies.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        key::{AccountId, valid_name},
+        policy::{Account, PolicyValues},
+        violation::{Violations, shown},
+    },
+    proto::v1::{self, account_service_server::AccountService},
+    service::{Failure, Parts, Reason, convert, guard::caller, page::Page},
+    store::{CreateAccountError, UpdateAccountError},
+};
+
+/// The largest number of any limit: beyond it sums of a month no longer fit 64 bits.
+const LIMIT_MAX: i64 = 1_000_000_000_000;
+
+pub(super) struct Accounts {
+    parts: Arc<Parts>,
+}
+
+impl Accounts {
+    pub(super) fn new(parts: Arc<Parts>) -> Self {
+        Self { parts }
+    }
+
+    async fn create(&self, request: v1::CreateAccountRequest) -> Result<Account, Failure> {
+        let name = valid_name("name", &request.name)?;
+        let id = AccountId(Uuid::now_v7());
+        self.parts.store.accounts().create(id, &name, self.parts.policy).await.map_err(|error| match error {
+            CreateAccountError::NameTaken => Failure::new(
+                Reason::Conflict,
+                format!("there is an account {} already: choose another name", shown(&name)),
+            )
+            .about("name"),
+            CreateAccountError::Store(error) => error.into(),
+        })
+    }
+
+    async fn list(&self, request: v1::ListAccountsRequest) -> Result<v1::ListAccountsResponse, Failure> {
+        let page = Page::parse(request.page_size, &request.page_token)?;
+        let mut accounts =
+            self.parts.store.accounts().list(page.size + 1, page.before.map(AccountId)).await?;
+        let next_page_token = page.cut(&mut accounts, |account| account.id.0);
+        Ok(v1::ListAccountsResponse {
+            accounts: accounts.iter().map(convert::account).collect(),
+            next_page_token,
+        })
+    }
+
+    async fn find(&self, account_id: &str) -> Result<Account, Failure> {
+        let id = account_id_of(account_id)?;
+        self.parts.store.accounts().find(id).await?.ok_or_else(|| not_found(account_id))
+    }
+
+    async fn update_policy(&self, request: v1::UpdatePolicyRequest) -> Result<Account, Failure> {
+        let fields = convert::masked(
+            request.update_mask.as_ref(),
+            &[
+                ("requests_per_minute", request.requests_per_minute.is_some()),
+                ("concurrent_requests", request.concurrent_requests.is_some()),
+                ("daily_token_budget", request.daily_token_budget.is_some()),
+                ("weekly_token_budget", request.weekly_token_budget.is_some()),
+                ("tool_window", request.tool_window.is_some()),
+                ("max_keys", request.max_keys.is_some()),
+            ],
+        )?;
+        let given = policy(&request)?;
+        let id = account_id_of(&request.account_id)?;
+        let account = self
+            .parts
+            .store
+            .accounts()
+            .update_policy::<std::convert::Infallible>(id, |values| {
+                for field in fields {
+                    match field {
+                        "requests_per_minute" => values.requests_per_minute = given.requests_per_minute,
+                        "concurrent_requests" => values.concurrent_requests = given.concurrent_requests,
+                        "daily_token_budget" => values.daily_token_budget = given.daily_token_budget,
+                        "weekly_token_budget" => values.weekly_token_budget = given.weekly_token_budget,
+                        "tool_window" => values.tool_window = given.tool_window,
+                        _ => values.max_keys = given.max_keys,
+                    }
+                }
+                Ok(())
+            })
+            .await
+            .map_err(|error| match error {
+                UpdateAccountError::NotFound => not_found(&request.account_id),
+                UpdateAccountError::Store(error) => error.into(),
+                UpdateAccountError::Refused(never) => match never {},
+            })?;
+        self.parts.authenticator.account_changed(account.clone());
+        Ok(account)
+    }
+}
+
+/// The values that a request holds, each within its bounds.
+fn policy(request: &v1::UpdatePolicyRequest) -> Result<PolicyValues, Violations> {
+    let mut violations = Violations::new();
+    let mut read = |field: &str, given: Option<i64>, least: i64, most: i64| {
+        if let Some(value) = given
+            && value > most
+        {
+            violations.add(field, format!("is {value}: give at most {most}, or null for unlimited"));
+        }
+        convert::at_least(&mut violations, field, given, least)
+    };
+    let values = PolicyValues {
+        requests_per_minute: read("requests_per_minute", request.requests_per_minute, 1, LIMIT_MAX),
+        concurrent_requests: read("concurrent_requests", request.concurrent_requests, 1, LIMIT_MAX),
+        daily_token_budget: read("daily_token_budget", request.daily_token_budget, 0, LIMIT_MAX),
+        weekly_token_budget: read("weekly_token_budget", request.weekly_token_budget, 0, LIMIT_MAX),
+        tool_window: read("tool_window", request.tool_window, 1, 1000),
+        max_keys: read("max_keys", request.max_keys, 1, LIMIT_MAX),
+    };
+    violations.into_result()?;
+    Ok(values)
+}
+
+fn account_id_of(given: &str) -> Result<AccountId, Failure> {
+    Uuid::parse_str(given).map(AccountId).map_err(|_| not_found(given))
+}
+
+fn not_found(given: &str) -> Failure {
+    Failure::new(
+        Reason::AccountNotFound,
+        format!("there is no account {}: list the accounts to see their ids", shown(given)),
+    )
+    .about("account_id")
+}
+
+#[tonic::async_trait]
+impl AccountService for Accounts {
+    async fn get_me(
+        &self,
+        request: Request<v1::GetMeRequest>,
+    ) -> Result<Response<v1::GetMeResponse>, Status> {
+        let caller = caller(&request)?;
+        let account = caller.account().map(|cell| cell.load());
+        let key = match (&account, caller.key()) {
+            (Some(account), Some(key)) => {
+                // From the store, for `last_used_at`; the cached key is the answer while it is away.
+                let fresh = self.parts.store.keys().find(account.id, key.id).await.ok().flatten();
+                let key = fresh.as_ref().unwrap_or(key);
+                Some(convert::key(key, &account.policy, self.parts.clock.now()))
+            }
+            _ => None,
+        };
+        Ok(Response::new(v1::GetMeResponse {
+            account: account.map(|account| convert::account(&account)),
+            key,
+        }))
+    }
+
+    async fn create_account(
+        &self,
+        request: Request<v1::CreateAccountRequest>,
+    ) -> Result<Response<v1::CreateAccountResponse>, Status> {
+        caller(&request)?;
+        let account = self.create(request.into_inner()).await?;
+        Ok(Response::new(v1::CreateAccountResponse { account: Some(convert::account(&account)) }))
+    }
+
+    async fn list_accounts(
+        &self,
+        request: Request<v1::ListAccountsRequest>,
+    ) -> Result<Response<v1::ListAccountsResponse>, Status> {
+        caller(&request)?;
+        Ok(Response::new(self.list(request.into_inner()).await?))
+    }
+
+    async fn get_account(
+        &self,
+        request: Request<v1::GetAccountRequest>,
+    ) -> Result<Response<v1::GetAccountResponse>, Status> {
+        caller(&request)?;
+        let account = self.find(&request.get_ref().account_id).await?;
+        Ok(Response::new(v1::GetAccountResponse { account: Some(convert::account(&account)) }))
+    }
+
+    async fn update_policy(
+        &self,
+        request: Request<v1::UpdatePolicyRequest>,
+    ) -> Result<Response<v1::UpdatePolicyResponse>, Status> {
+        caller(&request)?;
+        let account = Accounts::update_policy(self, request.into_inner()).await?;
+        Ok(Response::new(v1::UpdatePolicyResponse { account: Some(convert::account(&account)) }))
+    }
+}

@@ -1,0 +1,226 @@
+//! `ChatService`: the chat pipeline behind three doors that share it: bytes over REST, bytes over gRPC, and typed
+//! messages over gRPC.
+
+use std::{pin::Pin, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, TryStreamExt};
+use http::{HeaderMap, HeaderName, HeaderValue, Response as HttpResponse, header};
+use http_body_util::{BodyExt, BodyStream};
+use prost::Message;
+use prost_reflect::MessageDescriptor;
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+
+use crate::{
+    chat::{AnswerBody, ChatAnswer, typed},
+    domain::{caller::Caller, usage::ToolTally},
+    proto::{
+        POOL,
+        google::api::HttpBody,
+        v1::{self, chat_service_server::ChatService},
+    },
+    service::{Failure, Parts, Reason, guard::caller},
+};
+
+mod chunks;
+mod provider_error;
+
+use self::{chunks::chunks, provider_error::provider_error};
+
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+pub(super) struct Chat {
+    parts: Arc<Parts>,
+}
+
+impl Chat {
+    pub(super) fn new(parts: Arc<Parts>) -> Self {
+        Self { parts }
+    }
+
+    /// The REST route: bytes in, bytes out, no gRPC framing.
+    pub(super) async fn native(
+        &self,
+        caller: &Caller,
+        body: Bytes,
+        headers: &HeaderMap,
+    ) -> Result<HttpResponse<AnswerBody>, Failure> {
+        let answer = self.parts.chat.complete(caller, body, headers).await?;
+        let mut response = HttpResponse::new(answer.body);
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        tally_headers(&answer.tally, response.headers_mut());
+        Ok(response)
+    }
+
+    /// A typed request: encoded to bytes first, it meets the same scanner as any other.
+    async fn typed<M: Message>(
+        &self,
+        caller: &Caller,
+        request: Request<M>,
+        name: &str,
+        streamed: bool,
+    ) -> Result<ChatAnswer, Status> {
+        let headers = request.metadata().clone().into_headers();
+        let json = typed::to_json(request.get_ref(), descriptor(name), streamed).map_err(Failure::from)?;
+        let answer = self.parts.chat.complete(caller, json.into(), &headers).await.map_err(Failure::from)?;
+        if answer.status.is_success() { Ok(answer) } else { Err(provider_error(answer).await) }
+    }
+}
+
+fn descriptor(name: &str) -> MessageDescriptor {
+    POOL.get_message_by_name(&format!("orqen.v1.{name}")).expect("the pool holds every message of the protos")
+}
+
+/// What became of the tools, for the client to see.
+fn tally_headers(tally: &ToolTally, headers: &mut HeaderMap) {
+    let mut set = |name: &'static str, count: u32| {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(count));
+    };
+    set("x-orqen-tools-input", tally.input);
+    set("x-orqen-tools-denied", tally.denied);
+    set("x-orqen-tools-output", tally.output);
+    if tally.would_deny > 0 {
+        set("x-orqen-tools-would-deny", tally.would_deny);
+    }
+}
+
+fn metadata(answer: &ChatAnswer) -> MetadataMap {
+    let mut headers = answer.headers.clone();
+    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING] {
+        headers.remove(name);
+    }
+    // In gRPC the name says that the value is base64, which a provider's need not be: clients fail the call.
+    let binary: Vec<_> = headers.keys().filter(|name| name.as_str().ends_with("-bin")).cloned().collect();
+    for name in binary {
+        headers.remove(name);
+    }
+    tally_headers(&answer.tally, &mut headers);
+    MetadataMap::from_headers(headers)
+}
+
+fn content_type(headers: &HeaderMap) -> String {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("application/octet-stream")
+        .to_owned()
+}
+
+/// The whole body, or what came of it before it grew beyond `most` or broke off.
+async fn collect(mut body: AnswerBody, most: usize) -> Result<Bytes, (Bytes, Failure)> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => whole.extend_from_slice(frame.data_ref().map_or(&[], |data| data.as_ref())),
+            Err(error) => return Err((whole.freeze(), broken_off(&error))),
+        }
+        if whole.len() > most {
+            body.settle();
+            let failure = Failure::new(
+                Reason::UpstreamUnreachable,
+                format!(
+                    "the provider's answer is larger than {most} bytes: stream it, or use CreateRawChatCompletion"
+                ),
+            );
+            return Err((whole.freeze(), failure));
+        }
+    }
+    Ok(whole.freeze())
+}
+
+fn broken_off(error: &impl std::fmt::Display) -> Failure {
+    Failure::new(Reason::UpstreamUnreachable, format!("the provider's answer broke off: {error}"))
+}
+
+#[tonic::async_trait]
+impl ChatService for Chat {
+    type CreateRawChatCompletionStream = BoxStream<HttpBody>;
+    type StreamChatCompletionStream = BoxStream<v1::StreamChatCompletionResponse>;
+
+    async fn create_raw_chat_completion(
+        &self,
+        request: Request<HttpBody>,
+    ) -> Result<Response<Self::CreateRawChatCompletionStream>, Status> {
+        let caller = caller(&request)?;
+        let headers = request.metadata().clone().into_headers();
+        let body = request.into_inner();
+        let essence = body.content_type.split(';').next().unwrap_or_default().trim();
+        if !essence.is_empty() && !essence.eq_ignore_ascii_case("application/json") {
+            return Err(Failure::new(
+                Reason::UnsupportedMediaType,
+                format!(
+                    "content_type is {}: send application/json",
+                    crate::domain::violation::shown(&body.content_type)
+                ),
+            )
+            .about("content_type")
+            .into());
+        }
+        let answer = self.parts.chat.complete(&caller, body.data, &headers).await.map_err(Failure::from)?;
+        if !answer.status.is_success() {
+            return Err(provider_error(answer).await);
+        }
+        let metadata = metadata(&answer);
+        let mut content_type = Some(content_type(&answer.headers));
+        let frames = BodyStream::new(answer.body);
+        let pieces = TryStreamExt::map_err(frames, |error| Status::from(broken_off(&error)))
+            .try_filter_map(|frame| async move { Ok(frame.into_data().ok()) })
+            .map_ok(move |data| HttpBody {
+                // Once is enough: it holds for the whole stream.
+                content_type: content_type.take().unwrap_or_default(),
+                data,
+                extensions: Vec::new(),
+            });
+        let mut response: Response<Self::CreateRawChatCompletionStream> = Response::new(Box::pin(pieces));
+        *response.metadata_mut() = metadata;
+        Ok(response)
+    }
+
+    async fn create_chat_completion(
+        &self,
+        request: Request<v1::CreateChatCompletionRequest>,
+    ) -> Result<Response<v1::CreateChatCompletionResponse>, Status> {
+        let caller = caller(&request)?;
+        let answer = self.typed(&caller, request, "CreateChatCompletionRequest", false).await?;
+        let metadata = metadata(&answer);
+        let body = collect(answer.body, self.parts.limits.chat_body).await.map_err(|(_, failure)| failure)?;
+        let message =
+            typed::from_json(&body, descriptor("CreateChatCompletionResponse")).map_err(|error| {
+                Failure::new(
+                    Reason::UpstreamUnreachable,
+                    format!("the provider's answer is no chat completion: {error}"),
+                )
+            })?;
+        let mut response = Response::new(message);
+        *response.metadata_mut() = metadata;
+        Ok(response)
+    }
+
+    async fn stream_chat_completion(
+        &self,
+        request: Request<v1::StreamChatCompletionRequest>,
+    ) -> Result<Response<Self::StreamChatCompletionStream>, Status> {
+        let caller = caller(&request)?;
+        let answer = self.typed(&caller, request, "StreamChatCompletionRequest", true).await?;
+        let metadata = metadata(&answer);
+        let mut response: Response<Self::StreamChatCompletionStream> =
+            Response::new(Box::pin(chunks(answer.body)));
+        *response.metadata_mut() = metadata;
+        Ok(response)
+    }
+
+    async fn list_models(
+        &self,
+        request: Request<v1::ListModelsRequest>,
+    ) -> Result<Response<v1::ListModelsResponse>, Status> {
+        caller(&request)?;
+        let data = self.parts.chat.models().await.into_iter().map(|model| v1::Model {
+            id: model.id,
+            object: "model".into(),
+            created: model.created,
+            owned_by: model.owned_by,
+        });
+        Ok(Response::new(v1::ListModelsResponse { object: "list".into(), data: data.collect() }))
+    }
+}

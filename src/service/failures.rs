@@ -1,0 +1,146 @@
+//! Every error of the core, told: one `From` each, exhaustive, so that a new variant does not compile until it
+//! has its line here.
+
+use crate::{
+    auth::AuthError,
+    chat::{ChatError, typed::TypedError},
+    domain::{
+        caller::Lapsed,
+        chat_request::{Malformed, Refused},
+        grant::Escalation,
+        key::KeyStatus,
+    },
+    service::{Failure, Reason},
+    store::{CreateKeyError, StoreError},
+    upstream::UpstreamError,
+};
+
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Self {
+        let invalid = |message: String| Failure::new(Reason::InvalidApiKey, message);
+        match error {
+            AuthError::Missing => invalid(
+                "the request has no credential: send your Orqen key as `Authorization: Bearer sk-orq-…`"
+                    .into(),
+            ),
+            AuthError::Malformed(why) => {
+                invalid(format!("{why}: send your Orqen key as `Authorization: Bearer sk-orq-…`"))
+            }
+            AuthError::Unknown => invalid("the key is not known here: check that it was copied whole".into()),
+            AuthError::Token(error) => invalid(format!("{error}: have a new token issued")),
+            AuthError::Inactive(status) => Lapsed::Key(status).into(),
+            AuthError::Unavailable(error) => error.into(),
+            AuthError::Overloaded => Failure::new(
+                Reason::Overloaded,
+                "too many credentials are being checked: try again in a second",
+            ),
+        }
+    }
+}
+
+impl From<Lapsed> for Failure {
+    fn from(lapsed: Lapsed) -> Self {
+        match lapsed {
+            Lapsed::Key(KeyStatus::Disabled) => Failure::new(
+                Reason::ApiKeyDisabled,
+                "the key is switched off: have it switched on again, or use another one",
+            ),
+            Lapsed::Key(KeyStatus::Expired) => {
+                Failure::new(Reason::ApiKeyExpired, "the key is past its expiry: use another one")
+            }
+            Lapsed::Key(KeyStatus::Revoked | KeyStatus::Active) => {
+                Failure::new(Reason::ApiKeyRevoked, "the key was revoked, for good: use another one")
+            }
+            Lapsed::Token => Failure::new(
+                Reason::InvalidApiKey,
+                "the token ran out while the request came in: have a new one issued",
+            ),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        if error.is_unavailable() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the store cannot be reached");
+            return Failure::new(
+                Reason::StoreUnavailable,
+                "the store of keys cannot be reached at the moment: try again in a second; your key is not at fault",
+            );
+        }
+        Failure::internal(format!("{error:?}"))
+    }
+}
+
+impl From<CreateKeyError> for Failure {
+    fn from(error: CreateKeyError) -> Self {
+        match error {
+            CreateKeyError::KeyLimit { max } => Failure::new(
+                Reason::KeyLimitExceeded,
+                format!(
+                    "the account has {max} keys, as many as its policy allows: revoke one, or have an operator raise max_keys"
+                ),
+            ),
+            CreateKeyError::UnknownAccount => Failure::internal("the caller's account is gone"),
+            CreateKeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Escalation> for Failure {
+    fn from(escalation: Escalation) -> Self {
+        Failure::new(Reason::PrivilegeEscalation, escalation.to_string()).about(escalation.field)
+    }
+}
+
+impl From<ChatError> for Failure {
+    fn from(error: ChatError) -> Self {
+        match error {
+            ChatError::NoAccount => Failure::internal("a caller without an account passed the guard"),
+            ChatError::Malformed(malformed) | ChatError::Refused(Refused::Malformed(malformed)) => {
+                malformed.into()
+            }
+            ChatError::Refused(Refused::ToolNotAllowed { param, message, .. }) => {
+                Failure::new(Reason::ToolNotAllowed, message).about(param)
+            }
+            ChatError::Model(not_found) => {
+                let reason = if not_found.missing { Reason::InvalidRequest } else { Reason::ModelNotFound };
+                Failure::new(reason, not_found.to_string()).about("model")
+            }
+            ChatError::Upstream(error) => error.into(),
+        }
+    }
+}
+
+impl From<Malformed> for Failure {
+    fn from(malformed: Malformed) -> Self {
+        let failure = Failure::new(Reason::InvalidRequest, malformed.message);
+        match malformed.param {
+            Some(param) => failure.about(param),
+            None => failure,
+        }
+    }
+}
+
+impl From<UpstreamError> for Failure {
+    fn from(error: UpstreamError) -> Self {
+        let message = error.to_string();
+        match error {
+            UpstreamError::Unreachable { .. } => Failure::new(Reason::UpstreamUnreachable, message),
+            UpstreamError::Timeout { .. } => Failure::new(Reason::UpstreamTimeout, message),
+            UpstreamError::CredentialRejected { .. } => {
+                Failure::new(Reason::UpstreamCredentialRejected, message)
+            }
+        }
+    }
+}
+
+impl From<TypedError> for Failure {
+    fn from(error: TypedError) -> Self {
+        let failure = Failure::new(Reason::InvalidRequest, error.to_string());
+        match error.param() {
+            Some(param) => failure.about(param),
+            None => failure,
+        }
+    }
+}

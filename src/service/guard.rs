@@ -1,0 +1,231 @@
+//! Who may call what: read from the descriptor, enforced before anything of a request's body is looked at.
+//!
+//! Every protocol comes through `Guard::admit`: gRPC and gRPC-Web by the layer below, REST by the transcoder's
+//! `authorize`. A service method finds its caller in the request; when it does not, because someone mounted it
+//! without the guard, it answers `INTERNAL`, never with full access.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Extensions, HeaderMap};
+use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
+use tonic::Status;
+use tower::{Layer, Service};
+
+use crate::{
+    auth::Authenticator,
+    clock::SharedClock,
+    domain::{
+        caller::{AccountCell, Caller},
+        key::Scope,
+    },
+    service::{Failure, Reason},
+    telemetry::{CallerSlot, LoggedCaller},
+};
+
+/// The package whose methods are guarded.
+const PACKAGE: &str = "orqen.v1";
+
+/// What a method needs of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requirement {
+    /// Any valid credential that acts for an account.
+    Any,
+    /// This scope.
+    Scope(Scope),
+    /// An operator's JWT.
+    Operator,
+}
+
+impl Requirement {
+    fn check(self, caller: &Caller) -> Result<(), Failure> {
+        match self {
+            Requirement::Operator if caller.is_operator() => Ok(()),
+            Requirement::Operator => Err(Failure::new(
+                Reason::InsufficientScope,
+                "this call is for operators: use a JWT of the configured issuer with the scope `operator`, or the \
+                 commands `orqen account` and `orqen key` on the server",
+            )),
+            _ if caller.account().is_none() => Err(Failure::new(
+                Reason::InsufficientScope,
+                "the token acts for no account: have it issued with the claim `account`",
+            )),
+            Requirement::Any => Ok(()),
+            Requirement::Scope(scope) if caller.holds(scope) => Ok(()),
+            Requirement::Scope(scope) => Err(Failure::new(
+                Reason::InsufficientScope,
+                format!(
+                    "this call needs the scope `{0}`: use a key that has `{0}` among its scopes",
+                    scope.as_str()
+                ),
+            )),
+        }
+    }
+}
+
+/// A caller that was let in by the headers of its request.
+#[derive(Clone)]
+pub struct Admitted {
+    caller: Caller,
+    requirement: Requirement,
+    clock: SharedClock,
+}
+
+impl Admitted {
+    /// The caller, if it would be let in now too. To be asked once the whole request is there: a key that was
+    /// revoked or narrowed while its body trickled in must not act by what it once was.
+    pub fn now(&self) -> Result<Caller, Failure> {
+        let caller = self.caller.at(self.clock.now())?;
+        self.requirement.check(&caller)?;
+        Ok(caller)
+    }
+}
+
+/// A method whose `orqen.v1.access` option is missing or says nothing. Stops the start.
+#[derive(Debug, thiserror::Error)]
+#[error("method {0} does not say what it requires: give it the option orqen.v1.access")]
+pub struct Unguarded(String);
+
+/// Decides who may call which method.
+pub struct Guard {
+    requirements: HashMap<String, Requirement>,
+    authenticator: Arc<Authenticator>,
+    clock: SharedClock,
+}
+
+impl Guard {
+    /// A guard for every method of `orqen.v1` in `pool`.
+    pub fn new(
+        pool: &DescriptorPool,
+        authenticator: Arc<Authenticator>,
+        clock: SharedClock,
+    ) -> Result<Self, Unguarded> {
+        let requirements = pool
+            .services()
+            .filter(|service| service.package_name() == PACKAGE)
+            .flat_map(|service| service.methods().collect::<Vec<_>>())
+            .map(|method| {
+                let requirement =
+                    requirement(&method).ok_or_else(|| Unguarded(method.full_name().to_owned()))?;
+                Ok((format!("/{}/{}", method.parent_service().full_name(), method.name()), requirement))
+            })
+            .collect::<Result<_, Unguarded>>()?;
+        Ok(Self { requirements, authenticator, clock })
+    }
+
+    /// The caller behind `headers`, if it may call the method at `path` (`/orqen.v1.KeyService/CreateKey`).
+    pub async fn admit(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Admitted, Failure> {
+        let Some(requirement) = self.requirements.get(path).copied() else {
+            return Err(Failure::new(Reason::RouteNotFound, format!("there is no method {path}")));
+        };
+        let mut credentials = headers.get_all(http::header::AUTHORIZATION).iter();
+        let credential = credentials.next().map(http::HeaderValue::as_bytes);
+        if credentials.next().is_some() {
+            // Two readers could choose differently: the one that checks and the one that logs.
+            return Err(Failure::new(
+                Reason::InvalidApiKey,
+                "the request has more than one Authorization header: send one",
+            ));
+        }
+        let caller = self.authenticator.authenticate(credential).await?;
+        if let Some(slot) = extensions.get::<CallerSlot>() {
+            slot.fill(LoggedCaller {
+                account: caller.account().map(|account| account.id),
+                key_id: caller.key_id(),
+                key_prefix: caller.key().map(|key| key.prefix.clone()),
+            });
+        }
+        requirement.check(&caller)?;
+        Ok(Admitted { caller, requirement, clock: Arc::clone(&self.clock) })
+    }
+}
+
+/// What the option `orqen.v1.access` of a method says.
+fn requirement(method: &MethodDescriptor) -> Option<Requirement> {
+    let extension = method.parent_pool().get_extension_by_name("orqen.v1.access")?;
+    let options = method.options();
+    let access = options.get_extension(&extension);
+    let requires = access.as_message()?.get_field_by_name("requires")?.into_owned();
+    let Value::EnumNumber(number) = requires else { return None };
+    use crate::proto::v1::Requirement as Proto;
+    match Proto::try_from(number).ok()? {
+        Proto::Unspecified => None,
+        Proto::Any => Some(Requirement::Any),
+        Proto::Chat => Some(Requirement::Scope(Scope::Chat)),
+        Proto::Keys => Some(Requirement::Scope(Scope::Keys)),
+        Proto::Usage => Some(Requirement::Scope(Scope::Usage)),
+        Proto::Operator => Some(Requirement::Operator),
+    }
+}
+
+/// The caller that the guard let through.
+pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
+    let admitted = request.extensions().get::<Admitted>().ok_or_else(|| {
+        Failure::internal("a method was called past the guard: it is mounted without the guard's layer")
+    })?;
+    Ok(admitted.now()?)
+}
+
+/// The account that an admitted caller acts for: only operators' calls are open to callers without one.
+pub(super) fn account(caller: &Caller) -> Result<&Arc<AccountCell>, Failure> {
+    caller.account().ok_or_else(|| Failure::internal("a caller without an account passed the guard"))
+}
+
+/// Puts the guard before gRPC routes.
+#[derive(Clone)]
+pub struct GuardLayer(pub Arc<Guard>);
+
+/// A gRPC service behind the guard.
+#[derive(Clone)]
+pub struct Guarded<S> {
+    guard: Arc<Guard>,
+    inner: S,
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { guard: Arc::clone(&self.0), inner }
+    }
+}
+
+impl<S, B> Service<http::Request<B>> for Guarded<S>
+where
+    S: Service<http::Request<B>, Response = http::Response<tonic::body::Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
+        let guard = Arc::clone(&self.guard);
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            match guard.admit(request.uri().path(), request.headers(), request.extensions()).await {
+                Ok(admitted) => {
+                    request.extensions_mut().insert(admitted);
+                    inner.call(request).await
+                }
+                Err(failure) => Ok(Status::from(failure).into_http()),
+            }
+        })
+    }
+}

@@ -1,0 +1,299 @@
+//! `KeyService`: the keys of the caller's account.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        caller::{AccountCell, Caller},
+        grant::{Escalation, Holding},
+        key::{Key, KeyId, valid_name},
+        secret::PlainSecret,
+        toollist::Toollist,
+        violation::Violations,
+    },
+    proto::v1::{self, key_service_server::KeyService},
+    service::{
+        Failure, Parts, Reason, convert,
+        guard::{account, caller},
+        page::Page,
+    },
+    store::{KeyPage, NewKey},
+};
+
+mod draft;
+
+use self::draft::Draft;
+
+pub(super) struct Keys {
+    parts: Arc<Parts>,
+}
+
+/// Why a key is not changed.
+enum Unchanged {
+    Revoked,
+    Escalation(Escalation),
+    Invalid(Violations),
+}
+
+impl Keys {
+    pub(super) fn new(parts: Arc<Parts>) -> Self {
+        Self { parts }
+    }
+
+    async fn create(&self, caller: &Caller, request: v1::CreateKeyRequest) -> Result<v1::IssuedKey, Failure> {
+        let account = account(caller)?;
+        let now = self.parts.clock.now();
+        let secret = PlainSecret::generate(&mut rand::rng());
+        let (pepper_version, digest) = self.parts.peppers.digest(&secret);
+        let draft = Draft::read(caller, request, now)?;
+        let granted = draft.holding();
+        if let Some(held) = Holding::of_caller(caller) {
+            held.covers(&granted).map_err(Failure::from)?;
+            draft::within_policy(&draft.limits, &account.load().policy.values)?;
+        }
+        let new = NewKey {
+            id: KeyId(Uuid::now_v7()),
+            account_id: account.id,
+            name: draft.name,
+            scopes: draft.scopes,
+            toollist: draft.toollist,
+            tool_mode: draft.tool_mode,
+            own_limits: draft.limits,
+            created_by: caller.name(),
+            expires_at: draft.expires_at,
+            prefix: secret.shown_prefix().to_owned(),
+            digest,
+            pepper_version,
+        };
+        let key = self.parts.store.keys().create(new).await?;
+        self.parts.authenticator.key_created();
+        Ok(convert::issued(&self.message(&key, account), &secret))
+    }
+
+    async fn list(
+        &self,
+        caller: &Caller,
+        request: v1::ListKeysRequest,
+    ) -> Result<v1::ListKeysResponse, Failure> {
+        let account = account(caller)?;
+        let page = Page::parse(request.page_size, &request.page_token)?;
+        let mut keys = self
+            .parts
+            .store
+            .keys()
+            .list(
+                account.id,
+                &KeyPage {
+                    size: page.size + 1,
+                    before: page.before.map(KeyId),
+                    include_revoked: request.include_revoked,
+                },
+            )
+            .await?;
+        let next_page_token = page.cut(&mut keys, |key| key.id.0);
+        Ok(v1::ListKeysResponse {
+            keys: keys.iter().map(|key| self.message(key, account)).collect(),
+            next_page_token,
+        })
+    }
+
+    async fn find(&self, caller: &Caller, key_id: &str) -> Result<v1::Key, Failure> {
+        let account = account(caller)?;
+        let id = key_id_of(key_id)?;
+        let key = self.parts.store.keys().find(account.id, id).await?.ok_or_else(|| not_found(key_id))?;
+        Ok(self.message(&key, account))
+    }
+
+    async fn update(&self, caller: &Caller, request: v1::UpdateKeyRequest) -> Result<v1::Key, Failure> {
+        let fields = convert::masked(
+            request.update_mask.as_ref(),
+            &[
+                ("name", request.name.is_some()),
+                ("expires_at", request.expires_at.is_some()),
+                ("disabled", request.disabled.is_some()),
+            ],
+        )?;
+        let mut violations = Violations::new();
+        let mut name = None;
+        let mut expires_at = None;
+        let mut disabled = None;
+        for field in fields {
+            match field {
+                "name" => {
+                    name =
+                        violations.collect(valid_name("name", request.name.as_deref().unwrap_or_default()));
+                }
+                "expires_at" => {
+                    let now = self.parts.clock.now();
+                    expires_at = violations.collect(convert::expiry(field, request.expires_at.as_ref(), now));
+                }
+                _ if request.disabled.is_none() => {
+                    violations.add("disabled", "cannot be cleared: give true or false");
+                }
+                _ => disabled = request.disabled,
+            }
+        }
+        violations.into_result()?;
+        self.change(caller, &request.key_id, move |key| {
+            key.name = name.unwrap_or_else(|| std::mem::take(&mut key.name));
+            key.expires_at = expires_at.unwrap_or(key.expires_at);
+            key.disabled = disabled.unwrap_or(key.disabled);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn set_toollist(
+        &self,
+        caller: &Caller,
+        request: v1::SetToollistRequest,
+    ) -> Result<v1::Key, Failure> {
+        let fields = convert::masked(
+            request.update_mask.as_ref(),
+            &[
+                ("allowed_tools", request.allowed_tools.is_some()),
+                ("denied_tools", request.denied_tools.is_some()),
+            ],
+        )?;
+        let named = |field| fields.contains(&field);
+        let (set_allowed, set_denied) = (named("allowed_tools"), named("denied_tools"));
+        let allowed = request.allowed_tools.map(|list| list.values);
+        let denied = request.denied_tools.map(|list| list.values);
+        // Checked before the key is looked up: a bad list is told as such even for a key that is not there.
+        let given = Toollist::new(allowed, denied)?;
+        self.change(caller, &request.key_id, move |key| {
+            let pick = |set: bool, given: Option<&[String]>, current: Option<&[String]>| {
+                if set { given } else { current }.map(<[String]>::to_vec)
+            };
+            key.toollist = Toollist::new(
+                pick(set_allowed, given.allowed(), key.toollist.allowed()),
+                pick(set_denied, given.denied(), key.toollist.denied()),
+            )
+            .map_err(Unchanged::Invalid)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes a key that the caller covers before and after, and makes it hold on this process.
+    async fn change(
+        &self,
+        caller: &Caller,
+        key_id: &str,
+        change: impl FnOnce(&mut Key) -> Result<(), Unchanged> + Send,
+    ) -> Result<v1::Key, Failure> {
+        let account = account(caller)?;
+        let id = key_id_of(key_id)?;
+        let held = Holding::of_caller(caller);
+        let covers = |key: &Key| match held {
+            Some(held) => held.covers(&Holding::of(key)).map_err(Unchanged::Escalation),
+            None => Ok(()),
+        };
+        let key = self
+            .parts
+            .store
+            .keys()
+            .update(account.id, id, |key| {
+                if key.revoked_at.is_some() {
+                    return Err(Unchanged::Revoked);
+                }
+                covers(key)?;
+                change(key)?;
+                covers(key)
+            })
+            .await
+            .map_err(|error| match error {
+                crate::store::UpdateKeyError::NotFound => not_found(key_id),
+                crate::store::UpdateKeyError::Refused(Unchanged::Revoked) => Failure::new(
+                    Reason::Conflict,
+                    format!("the key {key_id} is revoked, for good: create a new one"),
+                ),
+                crate::store::UpdateKeyError::Refused(Unchanged::Escalation(escalation)) => escalation.into(),
+                crate::store::UpdateKeyError::Refused(Unchanged::Invalid(violations)) => violations.into(),
+                crate::store::UpdateKeyError::Store(error) => error.into(),
+            })?;
+        let message = self.message(&key, account);
+        self.parts.authenticator.key_changed(key);
+        Ok(message)
+    }
+
+    async fn revoke(&self, caller: &Caller, key_id: &str) -> Result<v1::RevokeKeyResponse, Failure> {
+        let account = account(caller)?;
+        let id = key_id_of(key_id)?;
+        let key = self.parts.store.keys().revoke(account.id, id).await?.ok_or_else(|| not_found(key_id))?;
+        self.parts.authenticator.key_changed(key);
+        Ok(v1::RevokeKeyResponse { id: id.to_string(), revoked: true })
+    }
+
+    fn message(&self, key: &Key, account: &AccountCell) -> v1::Key {
+        convert::key(key, &account.load().policy, self.parts.clock.now())
+    }
+}
+
+/// An id that is no UUID is an id that no key has.
+fn key_id_of(given: &str) -> Result<KeyId, Failure> {
+    Uuid::parse_str(given).map(KeyId).map_err(|_| not_found(given))
+}
+
+fn not_found(given: &str) -> Failure {
+    Failure::new(
+        Reason::KeyNotFound,
+        format!(
+            "the account has no key {}: list its keys to see their ids",
+            crate::domain::violation::shown(given)
+        ),
+    )
+    .about("key_id")
+}
+
+#[tonic::async_trait]
+impl KeyService for Keys {
+    async fn create_key(
+        &self,
+        request: Request<v1::CreateKeyRequest>,
+    ) -> Result<Response<v1::CreateKeyResponse>, Status> {
+        let issued = self.create(&caller(&request)?, request.into_inner()).await?;
+        Ok(Response::new(v1::CreateKeyResponse { issued_key: Some(issued) }))
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<v1::ListKeysRequest>,
+    ) -> Result<Response<v1::ListKeysResponse>, Status> {
+        Ok(Response::new(self.list(&caller(&request)?, request.into_inner()).await?))
+    }
+
+    async fn get_key(
+        &self,
+        request: Request<v1::GetKeyRequest>,
+    ) -> Result<Response<v1::GetKeyResponse>, Status> {
+        let key = self.find(&caller(&request)?, &request.get_ref().key_id).await?;
+        Ok(Response::new(v1::GetKeyResponse { key: Some(key) }))
+    }
+
+    async fn update_key(
+        &self,
+        request: Request<v1::UpdateKeyRequest>,
+    ) -> Result<Response<v1::UpdateKeyResponse>, Status> {
+        let key = self.update(&caller(&request)?, request.into_inner()).await?;
+        Ok(Response::new(v1::UpdateKeyResponse { key: Some(key) }))
+    }
+
+    async fn set_toollist(
+        &self,
+        request: Request<v1::SetToollistRequest>,
+    ) -> Result<Response<v1::SetToollistResponse>, Status> {
+        let key = Keys::set_toollist(self, &caller(&request)?, request.into_inner()).await?;
+        Ok(Response::new(v1::SetToollistResponse { key: Some(key) }))
+    }
+
+    async fn revoke_key(
+        &self,
+        request: Request<v1::RevokeKeyRequest>,
+    ) -> Result<Response<v1::RevokeKeyResponse>, Status> {
+        Ok(Response::new(self.revoke(&caller(&request)?, &request.get_ref().key_id).await?))
+    }
+}

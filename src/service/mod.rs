@@ -1,0 +1,90 @@
+//! The services of `proto/orqen/v1`: messages in, decisions of the core, messages out.
+//!
+//! Nothing is decided here but who may call (`guard`) and how an outcome is told (`status`, the one error table).
+//! REST has no code of its own below the transcoder: `backend` hands it the same guard and the same services.
+
+mod accounts;
+mod backend;
+mod chat;
+mod convert;
+mod failures;
+pub mod guard;
+mod keys;
+mod page;
+mod reason;
+pub mod status;
+mod usage;
+
+use std::sync::Arc;
+
+use tonic::service::Routes;
+
+use crate::{
+    auth::Authenticator,
+    chat::ChatPipeline,
+    clock::SharedClock,
+    config,
+    domain::{policy::PolicyValues, secret::Peppers},
+    proto::v1::{
+        account_service_server::AccountServiceServer, chat_service_server::ChatServiceServer,
+        key_service_server::KeyServiceServer, usage_service_server::UsageServiceServer,
+    },
+    store::Store,
+};
+
+pub use self::{
+    backend::{Backend, respond},
+    guard::{Guard, GuardLayer, Unguarded},
+    reason::Reason,
+    status::Failure,
+};
+
+/// What the services work with.
+pub struct Parts {
+    /// Keys, accounts, usage.
+    pub store: Store,
+    /// What new secrets are digested with.
+    pub peppers: Peppers,
+    /// Who learns of changed keys.
+    pub authenticator: Arc<Authenticator>,
+    /// Chat.
+    pub chat: Arc<ChatPipeline>,
+    /// The time.
+    pub clock: SharedClock,
+    /// The policy of new accounts.
+    pub policy: PolicyValues,
+    /// Bounds of requests.
+    pub limits: config::Limits,
+}
+
+/// Every service of `orqen.v1`, unguarded: what is mounted on a port goes behind `GuardLayer`.
+#[derive(Clone)]
+pub struct Services {
+    /// The gRPC routes.
+    pub routes: Routes,
+    chat: Arc<chat::Chat>,
+}
+
+impl Services {
+    /// Builds them.
+    pub fn new(parts: Parts) -> Self {
+        let parts = Arc::new(parts);
+        let chat = Arc::new(chat::Chat::new(Arc::clone(&parts)));
+        let (account, body) = (parts.limits.account_body, parts.limits.chat_body);
+        let routes = Routes::new(
+            KeyServiceServer::new(keys::Keys::new(Arc::clone(&parts))).max_decoding_message_size(account),
+        )
+        .add_service(
+            AccountServiceServer::new(accounts::Accounts::new(Arc::clone(&parts)))
+                .max_decoding_message_size(account),
+        )
+        .add_service(UsageServiceServer::new(usage::Usage::new(parts)).max_decoding_message_size(account))
+        .add_service(
+            ChatServiceServer::from_arc(Arc::clone(&chat))
+                .max_decoding_message_size(body)
+                .max_encoding_message_size(usize::MAX),
+        )
+        .prepare();
+        Self { routes, chat }
+    }
+}

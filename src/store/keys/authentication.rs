@@ -1,0 +1,153 @@
+//! Keys by their secret: what authentication asks, and what it reports back.
+//!
+//! One statement finds a key, its account and its policy by the digests that a secret may be stored under. The
+//! times of use come back in batches; they are no change of the key: no revision, no entry in the change log.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, Iterable,
+    JoinType, QueryFilter, QueryResult, QuerySelect, RelationTrait, Select, Statement, Value,
+    sea_query::Expr,
+};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        key::{Key, KeyId},
+        policy::Account,
+        secret::SecretDigest,
+    },
+    store::{
+        database::bounded,
+        entity::{account, key, key_generation, policy},
+        error::StoreError,
+        keys::KeyStore,
+        migration::MIGRATION_LOCK,
+        rows::{account_from_rows, key_from_row, last_used_at, storable_time},
+    },
+};
+
+/// Keys a statement, of two values each: far below the databases' bounds for parameters.
+const ROWS: usize = 500;
+/// Held while times of use are written, so that two replicas that write the same keys do not lock their rows in
+/// different orders.
+const TOUCH_LOCK: i64 = MIGRATION_LOCK + 2;
+
+impl KeyStore {
+    /// The key that one of the digests belongs to, with its account and the digest that it was. A generation that
+    /// has run out is not found; a key that is disabled, expired or revoked is: its holder may learn that.
+    pub async fn by_digest(
+        &self,
+        candidates: &[SecretDigest],
+    ) -> Result<Option<(Key, Account, SecretDigest)>, StoreError> {
+        let digests = candidates.iter().map(|digest| digest.0.to_vec());
+        let now = self.database.clock.now();
+        let living = Condition::any()
+            .add(key_generation::Column::ExpiresAt.is_null())
+            .add(key_generation::Column::ExpiresAt.gt(now));
+        let select = key_generation::Entity::find()
+            .select_only()
+            .column_as(key_generation::Column::Digest, "digest")
+            .expr_as(last_used_at(), "last_used_at")
+            .join(JoinType::InnerJoin, key_generation::Relation::Key.def())
+            .join(JoinType::InnerJoin, key::Relation::Account.def())
+            .join(JoinType::InnerJoin, key::Relation::Policy.def())
+            .filter(key_generation::Column::Digest.is_in(digests))
+            .filter(living);
+        let select = with_columns::<key::Entity>(select, "key_");
+        let select = with_columns::<account::Entity>(select, "account_");
+        let select = with_columns::<policy::Entity>(select, "policy_");
+        bounded(async {
+            let found = select.into_model::<Found>().one(self.database.reads()).await?;
+            found.map(Found::into_parts).transpose()
+        })
+        .await
+    }
+
+    /// Notes when keys were last used, for their newest generation each. A time before the one that is there is
+    /// passed over: replicas report in any order.
+    pub async fn touch(&self, used: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
+        let mut latest: BTreeMap<Uuid, DateTime<Utc>> = BTreeMap::new();
+        for (KeyId(id), at) in used {
+            let at = storable_time(*at);
+            latest.entry(*id).and_modify(|known| *known = at.max(*known)).or_insert(at);
+        }
+        let latest: Vec<_> = latest.into_iter().collect();
+        if latest.is_empty() {
+            return Ok(());
+        }
+        bounded(async {
+            let transaction = self.database.begin().await?;
+            let backend = self.database.backend();
+            if backend == DbBackend::Postgres {
+                let lock = format!("SELECT pg_advisory_xact_lock({TOUCH_LOCK})");
+                transaction.execute_unprepared(&lock).await?;
+            }
+            for rows in latest.chunks(ROWS) {
+                transaction.execute_raw(touch_statement(backend, rows)).await?;
+            }
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+}
+
+/// Written out, since no builder knows an update from a list of values that both databases take.
+fn touch_statement(backend: DbBackend, rows: &[(Uuid, DateTime<Utc>)]) -> Statement {
+    let places: Vec<String> =
+        (0..rows.len()).map(|row| format!("(${}, ${})", 2 * row + 1, 2 * row + 2)).collect();
+    let sql = format!(
+        "WITH used (key_id, at) AS (VALUES {places}) \
+         UPDATE key_generation SET last_used_at = used.at FROM used \
+         WHERE key_generation.key_id = used.key_id \
+         AND key_generation.generation = \
+         (SELECT MAX(newest.generation) FROM key_generation AS newest WHERE newest.key_id = used.key_id) \
+         AND (key_generation.last_used_at IS NULL OR key_generation.last_used_at < used.at)",
+        places = places.join(", ")
+    );
+    let values = rows.iter().flat_map(|(id, at)| [Value::from(*id), Value::from(*at)]);
+    Statement::from_sql_and_values(backend, sql, values)
+}
+
+/// A row of `by_digest`: four tables, each but the first under a prefix, since they share names.
+struct Found {
+    digest: Vec<u8>,
+    last_used_at: Option<DateTime<Utc>>,
+    key: key::Model,
+    account: account::Model,
+    policy: policy::Model,
+}
+
+impl FromQueryResult for Found {
+    fn from_query_result(row: &QueryResult, _prefix: &str) -> Result<Self, DbErr> {
+        Ok(Self {
+            digest: row.try_get("", "digest")?,
+            last_used_at: row.try_get("", "last_used_at")?,
+            key: key::Model::from_query_result(row, "key_")?,
+            account: account::Model::from_query_result(row, "account_")?,
+            policy: policy::Model::from_query_result(row, "policy_")?,
+        })
+    }
+}
+
+impl Found {
+    fn into_parts(self) -> Result<(Key, Account, SecretDigest), StoreError> {
+        let digest = self.digest.try_into().map_err(|_| {
+            StoreError::corrupt(format!("key {}", self.key.id), "a digest is not 32 bytes long")
+        })?;
+        let key = key_from_row(self.key, self.last_used_at)?;
+        Ok((key, account_from_rows(self.account, self.policy), SecretDigest(digest)))
+    }
+}
+
+fn with_columns<E: EntityTrait>(
+    select: Select<key_generation::Entity>,
+    prefix: &str,
+) -> Select<key_generation::Entity> {
+    E::Column::iter().fold(select, |select, column| {
+        let name = format!("{prefix}{}", sea_orm::IdenStatic::as_str(&column));
+        select.expr_as(Expr::col((E::default(), column)), name)
+    })
+}

@@ -1,0 +1,134 @@
+//! Making a key: the limit of its account, its row, its first generation and the change, in one transaction.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait};
+
+use crate::{
+    domain::{
+        key::{AccountId, Key, KeyId, Scopes, ToolMode},
+        limits::OwnLimits,
+        secret::SecretDigest,
+        toollist::Toollist,
+    },
+    store::{
+        accounts,
+        changes::{Entity, record},
+        database::bounded,
+        entity::{key, key_generation},
+        error::StoreError,
+        keys::{KeyStore, of_account},
+        rows::{key_from_row, row_from_key, storable_text, storable_time},
+    },
+};
+
+/// A key to be made.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// Its id.
+    pub id: KeyId,
+    /// The account that owns it.
+    pub account_id: AccountId,
+    /// A name for people, already valid.
+    pub name: String,
+    /// What it may be used for.
+    pub scopes: Scopes,
+    /// The tools it may use.
+    pub toollist: Toollist,
+    /// What happens to a request with others.
+    pub tool_mode: ToolMode,
+    /// The limits it is given itself.
+    pub own_limits: OwnLimits,
+    /// Who makes it.
+    pub created_by: String,
+    /// When it stops working; finer than a microsecond is cut off.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The part of its secret that may be shown.
+    pub prefix: String,
+    /// What is kept of its secret.
+    pub digest: SecretDigest,
+    /// The pepper that the digest was made with.
+    pub pepper_version: u32,
+}
+
+/// Why a key was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateKeyError {
+    /// The account has as many keys as its policy grants.
+    #[error("the account has {max} keys that are not revoked, as many as its policy grants")]
+    KeyLimit {
+        /// The policy's `max_keys`.
+        max: i64,
+    },
+    /// There is no such account.
+    #[error("there is no such account")]
+    UnknownAccount,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl KeyStore {
+    /// Makes a key, unless its account has `max_keys` that are not revoked. The count is taken under a lock on
+    /// the policy: creates of one account queue, so that no burst of them slips past the limit.
+    pub async fn create(&self, new: NewKey) -> Result<Key, CreateKeyError> {
+        bounded(async {
+            let transaction = self.database.begin().await?;
+            let account = accounts::locked(&transaction, new.account_id).await?;
+            let account = account.ok_or(CreateKeyError::UnknownAccount)?;
+            if let Some(max) = account.policy.max_keys {
+                let live = of_account(key::Entity::find(), new.account_id, false);
+                let live = live.count(&transaction).await.map_err(StoreError::from)?;
+                if i64::try_from(live).unwrap_or(i64::MAX) >= max {
+                    return Err(CreateKeyError::KeyLimit { max });
+                }
+            }
+            let key = insert(&transaction, self.database.clock.now(), new).await?;
+            transaction.commit().await.map_err(StoreError::from)?;
+            Ok(key)
+        })
+        .await
+    }
+}
+
+/// Inserts a key with its first generation, and records it.
+pub(in crate::store) async fn insert(
+    transaction: &DatabaseTransaction,
+    now: DateTime<Utc>,
+    new: NewKey,
+) -> Result<Key, StoreError> {
+    let generation = key_generation::Model {
+        key_id: new.id.0,
+        generation: 1,
+        digest: new.digest.0.to_vec(),
+        pepper_version: i64::from(new.pepper_version),
+        created_at: now,
+        expires_at: None,
+        last_used_at: None,
+    };
+    let row = row_from_key(&Key {
+        id: new.id,
+        account_id: new.account_id,
+        name: new.name,
+        prefix: new.prefix,
+        disabled: false,
+        scopes: new.scopes,
+        toollist: new.toollist,
+        tool_mode: new.tool_mode,
+        own_limits: new.own_limits,
+        created_at: now,
+        created_by: storable_text(&new.created_by),
+        last_used_at: None,
+        expires_at: new.expires_at.map(storable_time),
+        revoked_at: None,
+        rotated_at: None,
+        revision: 1,
+    });
+    key::Entity::insert(row.clone().into_active_model().reset_all())
+        .exec_without_returning(transaction)
+        .await?;
+    key_generation::Entity::insert(generation.into_active_model().reset_all())
+        .exec_without_returning(transaction)
+        .await?;
+    record(transaction, now, Entity::Key(new.id), row.revision).await?;
+    key_from_row(row, None)
+}

@@ -1,0 +1,213 @@
+//! Keys: making, finding, changing and revoking them.
+//!
+//! Each write is one transaction that locks what it decides by, bumps the key's revision and records the change;
+//! so concurrent writes queue and none is lost. Whether a change is allowed is not decided here: callers hand the
+//! decision in as a closure that sees the key under the lock. Making keys is in `creation`, the look-up by secret
+//! in `authentication`.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select, sea_query::Query,
+};
+use uuid::Uuid;
+
+use crate::{
+    domain::key::{AccountId, Key, KeyId},
+    store::{
+        changes::{Entity, record},
+        database::{Database, bounded},
+        entity::key,
+        error::StoreError,
+        rows::{KeyRow, row_from_key, storable_time},
+    },
+};
+
+mod authentication;
+mod creation;
+
+pub(in crate::store) use creation::insert;
+pub use creation::{CreateKeyError, NewKey};
+
+/// Which keys of an account are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyPage {
+    /// How many at most.
+    pub size: u32,
+    /// Those made before this one; `None` for the first page.
+    pub before: Option<KeyId>,
+    /// Whether revoked keys are among them.
+    pub include_revoked: bool,
+}
+
+/// Why a key was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateKeyError<E> {
+    /// The account has no such key.
+    #[error("the account has no such key")]
+    NotFound,
+    /// The change refused what it found.
+    #[error("the change was refused")]
+    Refused(E),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The keys.
+#[derive(Debug, Clone)]
+pub struct KeyStore {
+    database: Database,
+}
+
+impl KeyStore {
+    pub(super) fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// The key, if it is the account's. Another account's key and one that never was look the same.
+    pub async fn find(&self, account: AccountId, id: KeyId) -> Result<Option<Key>, StoreError> {
+        self.one(owned(KeyRow::select(), account, id)).await
+    }
+
+    /// The key, whoever's it is: for operators.
+    pub async fn find_any(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        self.one(KeyRow::select().filter(key::Column::Id.eq(id.0))).await
+    }
+
+    /// At most `page.size` keys of an account, newest first. A caller that wants to know whether there is a next
+    /// page asks for one more than it shows.
+    pub async fn list(&self, account: AccountId, page: &KeyPage) -> Result<Vec<Key>, StoreError> {
+        let mut select = of_account(KeyRow::select(), account, page.include_revoked);
+        if let Some(KeyId(before)) = page.before {
+            select = select.filter(key::Column::Id.lt(before));
+        }
+        let select = select.order_by_desc(key::Column::Id).limit(u64::from(page.size));
+        bounded(async {
+            let rows = select.into_model::<KeyRow>().all(self.database.reads()).await?;
+            rows.into_iter().map(KeyRow::into_key).collect()
+        })
+        .await
+    }
+
+    /// The keys with these ids, in any order, for caches that apply changes. An id that is not in the answer is gone,
+    /// or its row cannot be read (which is logged): the cache must forget it. One broken row must not keep the
+    /// revocation of the others from being seen.
+    pub async fn by_ids(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let select = KeyRow::select().filter(key::Column::Id.is_in(ids.iter().map(|id| id.0)));
+        let rows = bounded(async {
+            Ok::<_, StoreError>(select.into_model::<KeyRow>().all(self.database.reads()).await?)
+        });
+        let readable = |row: KeyRow| {
+            row.into_key().inspect_err(|error| tracing::error!(%error, "a key is left out of the cache")).ok()
+        };
+        Ok(rows.await?.into_iter().filter_map(readable).collect())
+    }
+
+    /// Changes a key: `change` is handed the key as it is, under a lock, and is not called again. What it may
+    /// change is the name, `disabled`, the scopes, lists, mode, limits and the expiry; the rest is put back. A key
+    /// that stays equal is not written and keeps its revision.
+    pub async fn update<E>(
+        &self,
+        account: AccountId,
+        id: KeyId,
+        change: impl FnOnce(&mut Key) -> Result<(), E> + Send,
+    ) -> Result<Key, UpdateKeyError<E>> {
+        bounded(async {
+            let transaction = self.database.begin().await?;
+            let select = owned(KeyRow::select(), account, id).lock_exclusive().into_model::<KeyRow>();
+            let row = select.one(&transaction).await.map_err(StoreError::from)?;
+            let before = row.ok_or(UpdateKeyError::NotFound)?.into_key()?;
+            let mut after = before.clone();
+            change(&mut after).map_err(UpdateKeyError::Refused)?;
+            let mut after = changeable_parts(after, &before);
+            if after == before {
+                return Ok(before);
+            }
+            after.revision += 1;
+            write(transaction, self.database.clock.now(), &after).await?;
+            Ok(after)
+        })
+        .await
+    }
+
+    /// Revokes a key for good; `None` if the account has no such key. A key that was revoked before keeps the time
+    /// of the first. The row is not read first: a key whose lists cannot be read can still be revoked.
+    pub async fn revoke(&self, account: AccountId, id: KeyId) -> Result<Option<Key>, StoreError> {
+        bounded(async {
+            let transaction = self.database.begin().await?;
+            let now = self.database.clock.now();
+            let revoke = Query::update()
+                .table(key::Entity)
+                .value(key::Column::RevokedAt, now)
+                .value(key::Column::Revision, key::Column::Revision.into_expr().add(1))
+                .and_where(key::Column::Id.eq(id.0))
+                .and_where(key::Column::AccountId.eq(account.0))
+                .and_where(key::Column::RevokedAt.is_null())
+                .returning_col(key::Column::Revision)
+                .take();
+            if let Some(row) = transaction.query_one(&revoke).await? {
+                let revision: i64 = row.try_get_by_index(0)?;
+                record(&transaction, now, Entity::Key(id), revision).await?;
+                transaction.commit().await?;
+            } else {
+                transaction.rollback().await?;
+            }
+            self.find(account, id).await
+        })
+        .await
+    }
+
+    /// Whether there is a key, of any account.
+    pub async fn any(&self) -> Result<bool, StoreError> {
+        bounded(async {
+            let first = key::Entity::find().select_only().column(key::Column::Id);
+            Ok(first.into_tuple::<Uuid>().one(self.database.reads()).await?.is_some())
+        })
+        .await
+    }
+
+    async fn one(&self, select: Select<key::Entity>) -> Result<Option<Key>, StoreError> {
+        bounded(async {
+            let row = select.into_model::<KeyRow>().one(self.database.reads()).await?;
+            row.map(KeyRow::into_key).transpose()
+        })
+        .await
+    }
+}
+
+async fn write(transaction: DatabaseTransaction, now: DateTime<Utc>, key: &Key) -> Result<(), StoreError> {
+    key::Entity::update_many()
+        .set(row_from_key(key).into_active_model().reset_all())
+        .filter(key::Column::Id.eq(key.id.0))
+        .exec(&transaction)
+        .await?;
+    record(&transaction, now, Entity::Key(key.id), key.revision).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// `after`, with everything that a change has no say in as it was.
+fn changeable_parts(after: Key, before: &Key) -> Key {
+    Key {
+        name: after.name,
+        disabled: after.disabled,
+        scopes: after.scopes,
+        toollist: after.toollist,
+        tool_mode: after.tool_mode,
+        own_limits: after.own_limits,
+        expires_at: after.expires_at.map(storable_time),
+        ..before.clone()
+    }
+}
+
+fn owned(select: Select<key::Entity>, account: AccountId, id: KeyId) -> Select<key::Entity> {
+    select.filter(key::Column::Id.eq(id.0)).filter(key::Column::AccountId.eq(account.0))
+}
+
+fn of_account(select: Select<key::Entity>, account: AccountId, include_revoked: bool) -> Select<key::Entity> {
+    let select = select.filter(key::Column::AccountId.eq(account.0));
+    if include_revoked { select } else { select.filter(key::Column::RevokedAt.is_null()) }
+}

@@ -1,0 +1,172 @@
+//! From rows to the types of `domain` and back.
+//!
+//! Rows are read with distrust: they may have been written by a newer version, or by hand. An unknown mode is the
+//! strictest, an unknown scope grants nothing, and a list that does not validate is an error that names the key,
+//! since both of its possible readings (no list, an empty one) are wrong for somebody.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    EntityTrait, ExprTrait, FromQueryResult, QuerySelect, Select,
+    sea_query::{Expr, Query},
+};
+
+use crate::{
+    domain::{
+        key::{AccountId, Key, KeyId, Scope, Scopes, ToolMode},
+        limits::OwnLimits,
+        policy::{Account, Policy, PolicyValues},
+        toollist::Toollist,
+    },
+    store::{
+        entity::{account, key, key_generation, policy},
+        error::StoreError,
+    },
+};
+
+/// A key as it is selected: its row, and when any of its generations was last used.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct KeyRow {
+    #[sea_orm(nested)]
+    row: key::Model,
+    last_used_at: Option<DateTime<Utc>>,
+}
+
+impl KeyRow {
+    /// What selects them.
+    pub(super) fn select() -> Select<key::Entity> {
+        key::Entity::find().expr_as(last_used_at(), "last_used_at")
+    }
+
+    /// The key, or why it cannot be read.
+    pub(super) fn into_key(self) -> Result<Key, StoreError> {
+        key_from_row(self.row, self.last_used_at)
+    }
+}
+
+/// When the key of the row was last used: the latest of its generations.
+pub(super) fn last_used_at() -> Expr {
+    let latest = Query::select()
+        .expr(Expr::col((key_generation::Entity, key_generation::Column::LastUsedAt)).max())
+        .from(key_generation::Entity)
+        .and_where(
+            Expr::col((key_generation::Entity, key_generation::Column::KeyId))
+                .equals((key::Entity, key::Column::Id)),
+        )
+        .take();
+    Expr::SubQuery(None, Box::new(latest.into()))
+}
+
+/// A key from its row.
+pub(super) fn key_from_row(row: key::Model, last_used_at: Option<DateTime<Utc>>) -> Result<Key, StoreError> {
+    let corrupt = |source: crate::store::Source| StoreError::corrupt(format!("key {}", row.id), source);
+    let list = |text: &Option<String>| text.as_deref().map(serde_json::from_str::<Vec<String>>).transpose();
+    let allowed = list(&row.allowed_tools).map_err(|error| corrupt(error.into()))?;
+    let denied = list(&row.denied_tools).map_err(|error| corrupt(error.into()))?;
+    let toollist = Toollist::new(allowed, denied).map_err(|violations| corrupt(violations.into()))?;
+    let scopes: Vec<String> = serde_json::from_str(&row.scopes).map_err(|error| corrupt(error.into()))?;
+    Ok(Key {
+        id: KeyId(row.id),
+        account_id: AccountId(row.account_id),
+        name: row.name,
+        prefix: row.prefix,
+        disabled: row.disabled,
+        scopes: scopes.iter().filter_map(|word| Scope::from_word(word)).collect(),
+        toollist,
+        tool_mode: ToolMode::from_stored(&row.tool_mode),
+        own_limits: OwnLimits {
+            rate_limit_rpm: row.rate_limit_rpm,
+            daily_token_budget: row.daily_token_budget,
+            weekly_token_budget: row.weekly_token_budget,
+            k_target_override: row.k_target_override,
+        },
+        created_at: row.created_at,
+        created_by: row.created_by,
+        last_used_at,
+        expires_at: row.expires_at,
+        revoked_at: row.revoked_at,
+        rotated_at: row.rotated_at,
+        revision: row.revision,
+    })
+}
+
+/// The row of a key.
+pub(super) fn row_from_key(key: &Key) -> key::Model {
+    key::Model {
+        id: key.id.0,
+        account_id: key.account_id.0,
+        name: key.name.clone(),
+        prefix: key.prefix.clone(),
+        disabled: key.disabled,
+        scopes: scope_words(key.scopes),
+        allowed_tools: key.toollist.allowed().map(entries),
+        denied_tools: key.toollist.denied().map(entries),
+        tool_mode: key.tool_mode.as_str().to_owned(),
+        rate_limit_rpm: key.own_limits.rate_limit_rpm,
+        daily_token_budget: key.own_limits.daily_token_budget,
+        weekly_token_budget: key.own_limits.weekly_token_budget,
+        k_target_override: key.own_limits.k_target_override,
+        created_at: key.created_at,
+        created_by: key.created_by.clone(),
+        expires_at: key.expires_at,
+        revoked_at: key.revoked_at,
+        rotated_at: key.rotated_at,
+        revision: key.revision,
+    }
+}
+
+/// An account from its two rows.
+pub(super) fn account_from_rows(account: account::Model, policy: policy::Model) -> Account {
+    Account {
+        id: AccountId(account.id),
+        name: account.name,
+        created_at: account.created_at,
+        policy: Policy {
+            values: PolicyValues {
+                requests_per_minute: policy.requests_per_minute,
+                concurrent_requests: policy.concurrent_requests,
+                daily_token_budget: policy.daily_token_budget,
+                weekly_token_budget: policy.weekly_token_budget,
+                tool_window: policy.tool_window,
+                max_keys: policy.max_keys,
+            },
+            revision: policy.revision,
+            updated_at: policy.updated_at,
+        },
+    }
+}
+
+/// The row of an account's policy.
+pub(super) fn row_from_policy(account: AccountId, policy: &Policy) -> policy::Model {
+    let values = policy.values;
+    policy::Model {
+        account_id: account.0,
+        requests_per_minute: values.requests_per_minute,
+        concurrent_requests: values.concurrent_requests,
+        daily_token_budget: values.daily_token_budget,
+        weekly_token_budget: values.weekly_token_budget,
+        tool_window: values.tool_window,
+        max_keys: values.max_keys,
+        revision: policy.revision,
+        updated_at: policy.updated_at,
+    }
+}
+
+/// A time as both databases keep it: what is finer than a microsecond is cut off before it is written, so that
+/// what a write returns is what the next read returns.
+pub(super) fn storable_time(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+}
+
+/// A text as both databases keep it: PostgreSQL refuses U+0000.
+pub(super) fn storable_text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn scope_words(scopes: Scopes) -> String {
+    let words: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
+    serde_json::to_string(&words).expect("a list of words is JSON")
+}
+
+fn entries(list: &[String]) -> String {
+    serde_json::to_string(list).expect("a list of texts is JSON")
+}

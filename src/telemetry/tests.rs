@@ -1,0 +1,114 @@
+//! What a log line holds, and that it is written once however a request ends.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::Value;
+use tracing_subscriber::filter::LevelFilter;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::{
+    key::{AccountId, KeyId},
+    usage::Ended,
+};
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The lines that `work` logs at `level` and above, as JSON.
+fn logged(level: LevelFilter, work: impl FnOnce()) -> Vec<Value> {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let layer = for_machines(move || writer.clone()).with_filter(level);
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), work);
+    let bytes = lines.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn begin(path: &str) -> RequestLog {
+    RequestLog::begin(RequestId::from_bytes([7; 16]), Protocol::Rest, "POST", path)
+}
+
+#[test]
+fn a_request_is_one_line_with_everything_known_of_it() {
+    let (account, key) = (AccountId(Uuid::from_u128(1)), KeyId(Uuid::from_u128(2)));
+    let lines = logged(LevelFilter::INFO, || {
+        let mut log = begin("/v1/chat/completions?secret=1");
+        log.status(200);
+        log.caller().fill(LoggedCaller {
+            account: Some(account),
+            key_id: Some(key),
+            key_prefix: Some("sk-orq-01234567".to_owned()),
+        });
+        log.finish(Ended::Complete);
+    });
+    assert_eq!(lines.len(), 1);
+    let line = &lines[0];
+    assert_eq!(line["request_id"], format!("req_{}", "07".repeat(16)));
+    assert_eq!((&line["method"], &line["path"]), (&"POST".into(), &"/v1/chat/completions".into()));
+    assert_eq!((&line["status"], &line["protocol"]), (&200.into(), &"rest".into()));
+    assert_eq!((&line["account"], &line["key_id"]), (&account.to_string().into(), &key.to_string().into()));
+    assert_eq!(line["ended"], "complete");
+    assert!(line["duration_ms"].as_f64().unwrap() >= 0.0);
+}
+
+#[test]
+fn a_request_that_is_dropped_was_left_by_its_client_and_is_told_once() {
+    let lines = logged(LevelFilter::INFO, || drop(begin("/v1/models")));
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["ended"], "client");
+    assert!(lines[0].get("status").is_none() && lines[0].get("account").is_none());
+}
+
+#[test]
+fn probes_are_told_at_debug_only() {
+    for path in ["/healthz", "/readyz?full", "/grpc.health.v1.Health/Check"] {
+        assert!(logged(LevelFilter::INFO, || begin(path).finish(Ended::Complete)).is_empty(), "{path}");
+        assert_eq!(logged(LevelFilter::DEBUG, || begin(path).finish(Ended::Complete)).len(), 1, "{path}");
+    }
+}
+
+#[test]
+fn a_secret_in_a_path_is_not_shown() {
+    let digits = "0123456789abcdef".repeat(4);
+    for path in [
+        format!("/v1/keys/sk-orq-{digits}"),
+        format!("/v1/keys/sk%2Dorq%2d{digits}/toollist"),
+        format!("/v1/keys/SK-ORQ-{digits}"),
+        format!("/v1/keys/x{}sk-orq-{digits}", "%C3%A4".repeat(3)),
+    ] {
+        let lines = logged(LevelFilter::INFO, || drop(begin(&path)));
+        assert!(!lines[0].to_string().contains("89abcdef"), "{}", lines[0]);
+    }
+}
+
+#[test]
+fn a_path_is_cut_and_may_hold_anything() {
+    for path in ["", "?", "/%", "/%f", "/%zz%", "/ä\u{1}\n"] {
+        assert_eq!(logged(LevelFilter::INFO, || drop(begin(path))).len(), 1);
+    }
+    let lines = logged(LevelFilter::INFO, || drop(begin(&"/ä".repeat(1000))));
+    assert_eq!(lines[0]["path"].as_str().unwrap().chars().count(), 257);
+}
+
+#[test]
+fn ids_of_requests_differ() {
+    let mut rng = rand::rng();
+    let (one, other) = (RequestId::generate(&mut rng), RequestId::generate(&mut rng));
+    assert_ne!(one, other);
+    assert_eq!((one.as_str().len(), &one.as_str()[..4]), (36, "req_"));
+}

@@ -1,0 +1,341 @@
+//! The recorder, the writer and the records of requests together, at a quicker pace than the real one.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use super::{Batch, Bounds, Pending, UsageRecorder, writer::Pace};
+use crate::{
+    domain::{
+        key::{AccountId, KeyId},
+        usage::{Ended, ToolTally, Totals},
+    },
+    tokens::Tokenizer,
+};
+
+const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
+const KEY: KeyId = KeyId(Uuid::from_u128(2));
+const OTHER_KEY: KeyId = KeyId(Uuid::from_u128(3));
+const WEATHER: &[u8] = br#"{"type":"function","function":{"name":"get_weather"}}"#;
+
+fn noon() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_772_366_400, 0).unwrap()
+}
+
+const PACE: Pace = Pace {
+    write: Duration::from_millis(5),
+    touch: Duration::from_millis(100),
+    longest_pause: Duration::from_millis(40),
+};
+
+/// A store that remembers its batches, after failing as often as it is told to.
+#[derive(Clone, Default)]
+struct Ledger {
+    batches: Arc<Mutex<Vec<Batch>>>,
+    failures: Arc<AtomicUsize>,
+    panics: Arc<AtomicUsize>,
+    /// Held by a test, it makes writes hang.
+    gate: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Ledger {
+    fn written(&self) -> Vec<Batch> {
+        self.batches.lock().unwrap().clone()
+    }
+
+    fn totals(&self) -> Totals {
+        let mut sum = Totals::default();
+        for totals in self.written().iter().flat_map(|batch| &batch.totals).map(|row| row.totals) {
+            sum.complete += totals.complete;
+            sum.client += totals.client;
+            sum.upstream += totals.upstream;
+            sum.error += totals.error;
+            sum.tools_input += totals.tools_input;
+            sum.tools_denied += totals.tools_denied;
+            sum.tools_output += totals.tools_output;
+            sum.tokens_saved += totals.tokens_saved;
+        }
+        sum
+    }
+
+    async fn write(self, batch: Batch) -> Result<(), &'static str> {
+        drop(self.gate.lock().await);
+        let once = |left: usize| left.checked_sub(1);
+        assert!(self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, once).is_err(), "told to panic");
+        if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, once).is_ok() {
+            return Err("the store is away");
+        }
+        self.batches.lock().unwrap().push(batch);
+        Ok(())
+    }
+}
+
+/// A recorder whose writer runs.
+struct Bookkeeping {
+    recorder: UsageRecorder,
+    ledger: Ledger,
+    tasks: TaskTracker,
+    cancellation: CancellationToken,
+}
+
+impl Bookkeeping {
+    fn start() -> Self {
+        Self::with(Bounds::default(), Ledger::default())
+    }
+
+    fn with(bounds: Bounds, ledger: Ledger) -> Self {
+        let (tasks, cancellation) = (TaskTracker::new(), CancellationToken::new());
+        let store = ledger.clone();
+        let sink = move |batch| store.clone().write(batch);
+        let (recorder, writer) = super::open(bounds, Arc::new(Tokenizer::new()), sink);
+        tasks.spawn(writer.paced(PACE).run(cancellation.clone()));
+        tasks.close();
+        Self { recorder, ledger, tasks, cancellation }
+    }
+
+    fn begin(&self) -> Pending {
+        self.recorder.begin(ACCOUNT, Some(KEY), noon())
+    }
+
+    /// Waits until so many requests are written.
+    async fn wait_for(&self, complete: i64) {
+        let written = async {
+            while self.ledger.totals().complete < complete {
+                tokio::time::sleep(PACE.write).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), written).await.expect("it is written in the end");
+    }
+
+    async fn stop(&self) {
+        self.cancellation.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+fn tally() -> ToolTally {
+    ToolTally { input: 3, denied: 1, would_deny: 0, output: 2 }
+}
+
+#[tokio::test]
+async fn a_request_leaves_exactly_one_record_however_it_ends() {
+    let books = Bookkeeping::start();
+    for ended in [Ended::Complete, Ended::Client, Ended::Upstream, Ended::Error] {
+        books.begin().end(ended);
+    }
+    drop(books.begin());
+    let request = books.begin();
+    let panicked = std::panic::catch_unwind(AssertUnwindSafe(move || {
+        let _request = request;
+        panic!("on purpose");
+    }));
+    assert!(panicked.is_err());
+    books.stop().await;
+    let expected = Totals { complete: 1, client: 2, upstream: 1, error: 2, ..Totals::default() };
+    assert_eq!(books.ledger.totals(), expected);
+}
+
+#[tokio::test]
+async fn a_future_that_is_dropped_halfway_counts_as_left_by_the_client() {
+    let books = Bookkeeping::start();
+    let request = books.begin();
+    let answer = async move {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        request.end(Ended::Complete);
+    };
+    assert!(tokio::time::timeout(Duration::from_millis(10), answer).await.is_err());
+    books.stop().await;
+    assert_eq!(books.ledger.totals(), Totals { client: 1, ..Totals::default() });
+}
+
+#[tokio::test]
+async fn records_are_added_up_by_key_and_day_and_their_tokens_counted() {
+    let books = Bookkeeping::start();
+    let next_day = noon() + TimeDelta::hours(12);
+    for (key, at) in [(KEY, noon()), (KEY, noon()), (OTHER_KEY, noon()), (KEY, next_day)] {
+        let mut request = books.recorder.begin(ACCOUNT, Some(key), at);
+        request.tools(tally(), &[Bytes::from_static(WEATHER)]);
+        request.end(Ended::Complete);
+    }
+    books.recorder.begin(ACCOUNT, None, noon()).end(Ended::Error);
+    books.stop().await;
+
+    let rows: Vec<_> = books.ledger.written().into_iter().flat_map(|batch| batch.totals).collect();
+    let places: Vec<_> = rows.iter().map(|row| (row.key_id, row.day)).collect();
+    let (today, tomorrow) = (noon().date_naive(), next_day.date_naive());
+    assert_eq!(places, [(None, today), (Some(KEY), today), (Some(KEY), tomorrow), (Some(OTHER_KEY), today)]);
+    let tokens = i64::from(Tokenizer::new().count(WEATHER));
+    let twice = Totals {
+        complete: 2,
+        tools_input: 6,
+        tools_denied: 2,
+        tools_output: 4,
+        tokens_saved: 2 * tokens,
+        ..Totals::default()
+    };
+    assert_eq!(rows[1].totals, twice);
+    assert_eq!(books.recorder.uncounted(), 0);
+}
+
+#[tokio::test]
+async fn what_is_recorded_is_written_without_a_stop_and_only_once() {
+    let books = Bookkeeping::start();
+    tokio::time::sleep(4 * PACE.write).await;
+    for sent in 1..=3 {
+        books.begin().end(Ended::Complete);
+        books.wait_for(sent).await;
+    }
+    tokio::time::sleep(4 * PACE.write).await;
+    assert_eq!(books.ledger.written().len(), 3, "nothing is written when there is nothing to write");
+}
+
+#[test]
+fn a_killed_process_loses_less_than_a_quarter_of_a_second() {
+    assert!(Pace::default().write < Duration::from_millis(250));
+}
+
+#[tokio::test]
+async fn what_overflows_is_counted_and_nothing_waits() {
+    let bounds = Bounds { records: 4, ..Bounds::default() };
+    let books = Bookkeeping::with(bounds, Ledger::default());
+    for _ in 0..10 {
+        books.begin().end(Ended::Complete);
+    }
+    assert_eq!(books.recorder.dropped(), 6);
+    books.stop().await;
+    assert_eq!(books.ledger.totals().complete, 4);
+    books.begin().end(Ended::Complete);
+    assert_eq!(books.recorder.dropped(), 7, "after the stop");
+}
+
+#[tokio::test]
+async fn definitions_beyond_the_byte_bound_are_not_counted_but_the_request_is() {
+    let bounds = Bounds { bytes: WEATHER.len(), ..Bounds::default() };
+    let books = Bookkeeping::with(bounds, Ledger::default());
+    for _ in 0..3 {
+        let mut request = books.begin();
+        request.tools(tally(), &[Bytes::from_static(WEATHER)]);
+        request.end(Ended::Complete);
+    }
+    assert_eq!(books.recorder.uncounted(), 2);
+    books.stop().await;
+    let totals = books.ledger.totals();
+    assert_eq!((totals.complete, totals.tools_denied), (3, 3));
+    assert_eq!(totals.tokens_saved, i64::from(Tokenizer::new().count(WEATHER)));
+}
+
+#[tokio::test]
+async fn bytes_are_given_back_when_their_records_are_done_or_refused() {
+    let (recorder, mut queue, shared) = UsageRecorder::open(Bounds { records: 1, bytes: 2 * WEATHER.len() });
+    for _ in 0..3 {
+        let mut request = recorder.begin(ACCOUNT, None, noon());
+        request.tools(tally(), &[Bytes::from_static(WEATHER)]);
+        request.end(Ended::Complete);
+    }
+    assert_eq!((recorder.dropped(), recorder.uncounted()), (2, 0));
+    assert_eq!(shared.held(), WEATHER.len());
+    drop(queue.recv().await);
+    assert_eq!(shared.held(), 0);
+}
+
+#[tokio::test]
+async fn a_clean_stop_loses_nothing() {
+    let books = Bookkeeping::start();
+    for _ in 0..5_000 {
+        let mut request = books.begin();
+        request.tools(tally(), &[Bytes::from_static(WEATHER)]);
+        request.end(Ended::Complete);
+    }
+    books.recorder.used(KEY, noon());
+    books.stop().await;
+    assert_eq!(books.ledger.totals().complete, 5_000);
+    assert_eq!(books.ledger.written().last().unwrap().used, [(KEY, noon())]);
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_gets_every_sum_once_when_it_is_back() {
+    let ledger = Ledger { failures: Arc::new(AtomicUsize::new(6)), ..Ledger::default() };
+    let books = Bookkeeping::with(Bounds { records: 8, ..Bounds::default() }, ledger);
+    for _ in 0..100 {
+        books.begin().end(Ended::Complete);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(books.recorder.dropped(), 0, "the queue is emptied while the store is away");
+    books.wait_for(100).await;
+    books.stop().await;
+    assert_eq!(books.ledger.totals().complete, 100);
+    assert_eq!(books.ledger.failures.load(Ordering::SeqCst), 0);
+    assert!(books.ledger.written()[0].totals[0].totals.complete > 10, "failed batches are joined");
+}
+
+#[tokio::test]
+async fn a_sink_that_panics_is_a_write_that_failed() {
+    let ledger = Ledger { panics: Arc::new(AtomicUsize::new(2)), ..Ledger::default() };
+    let books = Bookkeeping::with(Bounds::default(), ledger);
+    books.begin().end(Ended::Complete);
+    books.wait_for(1).await;
+    books.stop().await;
+    assert_eq!(books.ledger.totals().complete, 1);
+}
+
+#[tokio::test]
+async fn a_write_that_hangs_does_not_stop_the_queue_from_being_emptied() {
+    let ledger = Ledger::default();
+    let gate = Arc::clone(&ledger.gate).lock_owned().await;
+    let books = Bookkeeping::with(Bounds { records: 8, ..Bounds::default() }, ledger);
+    for _ in 0..100 {
+        books.begin().end(Ended::Complete);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!((books.recorder.dropped(), books.ledger.written().len()), (0, 0));
+    drop(gate);
+    books.stop().await;
+    assert_eq!(books.ledger.totals().complete, 100);
+}
+
+#[tokio::test]
+async fn a_stop_while_the_store_is_away_ends_all_the_same() {
+    let ledger = Ledger { failures: Arc::new(AtomicUsize::new(usize::MAX)), ..Ledger::default() };
+    let books = Bookkeeping::with(Bounds::default(), ledger);
+    books.begin().end(Ended::Complete);
+    tokio::time::timeout(Duration::from_secs(20), books.stop()).await.unwrap();
+    assert!(books.ledger.written().is_empty());
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_key_is_written_at_a_slower_pace_and_never_goes_back() {
+    let books = Bookkeeping::start();
+    let begun = tokio::time::Instant::now();
+    for i in 0..100 {
+        books.recorder.used(KEY, noon() + TimeDelta::milliseconds(i));
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    let touches: Vec<_> = books.ledger.written().into_iter().flat_map(|batch| batch.used).collect();
+    let most = begun.elapsed().div_duration_f64(PACE.touch) as usize + 1;
+    assert!((1..=most).contains(&touches.len()), "{} of {most}", touches.len());
+    assert!(touches.is_sorted());
+    // A clock that steps back takes no use back.
+    books.recorder.used(KEY, noon() + TimeDelta::hours(1));
+    books.recorder.used(KEY, noon());
+    books.stop().await;
+    assert_eq!(books.ledger.written().last().unwrap().used, [(KEY, noon() + TimeDelta::hours(1))]);
+}
+
+#[tokio::test]
+async fn the_writer_ends_when_the_last_recorder_is_gone() {
+    let Bookkeeping { recorder, ledger, tasks, .. } = Bookkeeping::start();
+    recorder.begin(ACCOUNT, Some(KEY), noon()).end(Ended::Complete);
+    drop(recorder);
+    tasks.wait().await;
+    assert_eq!(ledger.totals().complete, 1);
+}

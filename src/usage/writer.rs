@@ -1,0 +1,274 @@
+//! The task behind the recorder: takes records in bulk, has their tokens counted on a blocking thread, adds them
+//! up and hands the sums to the sink.
+//!
+//! Taking, counting and writing go on side by side, each at most once at a time: a store that is slow or away
+//! does not stop the queue from being emptied, and a count that takes long does not leave a transaction open.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Batch,
+    recorder::{Queued, Shared},
+    rollup::Rollup,
+};
+use crate::tokens::Tokenizer;
+
+/// How many records are taken at once, and are enough to write before the time.
+const BULK: usize = 512;
+
+/// How often the last batch is tried when the process stops: three seconds of pauses.
+const LAST_ATTEMPTS: u32 = 5;
+
+/// When the writer does what. Its own type so that tests need not wait for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// How long a sum waits at most: a killed process may lose 250 ms, less the time of the write. Also the
+    /// pause after the first write that failed, which then doubles.
+    pub(super) write: Duration,
+    /// How often the times of last use are written at most.
+    pub(super) touch: Duration,
+    /// The longest pause after a write that failed.
+    pub(super) longest_pause: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            write: Duration::from_millis(200),
+            touch: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Pace {
+    fn pause_after(self, failures: u32) -> Duration {
+        self.write.saturating_mul(2u32.saturating_pow(failures)).min(self.longest_pause)
+    }
+}
+
+/// Writes what the recorder takes. `S` is `Fn(Batch) -> impl Future<Output = Result<(), E>>`.
+#[derive(Debug)]
+pub struct UsageWriter<S> {
+    queue: mpsc::Receiver<Queued>,
+    shared: Arc<Shared>,
+    tokenizer: Arc<Tokenizer>,
+    sink: S,
+    pace: Pace,
+    rollup: Rollup,
+    /// Records added up since the last write.
+    waiting: usize,
+    /// Writes that failed since the last that did not.
+    failures: u32,
+    write_at: Instant,
+    touch_at: Instant,
+}
+
+/// Records whose tokens are being counted.
+struct Counting {
+    records: Vec<Queued>,
+    tokens: JoinHandle<Vec<u64>>,
+}
+
+/// A batch that is being written; kept, since it may have to be offered again.
+struct Writing {
+    batch: Batch,
+    outcome: BoxFuture<'static, Result<(), String>>,
+}
+
+impl<S> UsageWriter<S> {
+    pub(super) fn new(
+        queue: mpsc::Receiver<Queued>,
+        shared: Arc<Shared>,
+        tokenizer: Arc<Tokenizer>,
+        sink: S,
+    ) -> Self {
+        let now = Instant::now();
+        let (pace, rollup, waiting, failures) = (Pace::default(), Rollup::default(), 0, 0);
+        let (write_at, touch_at) = (now, now);
+        Self { queue, shared, tokenizer, sink, pace, rollup, waiting, failures, write_at, touch_at }
+    }
+
+    #[cfg(test)]
+    pub(super) fn paced(self, pace: Pace) -> Self {
+        Self { pace, ..self }
+    }
+}
+
+impl<S, F, E> UsageWriter<S>
+where
+    S: Fn(Batch) -> F + Send,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: std::fmt::Display + 'static,
+{
+    /// Runs until it is cancelled or the last recorder is gone; then takes what is left in the queue, writes it
+    /// and returns. Cancel it after the last request has ended: what is recorded later is counted as dropped.
+    pub async fn run(mut self, cancellation: CancellationToken) {
+        let mut taken = Vec::with_capacity(BULK);
+        let (mut counting, mut writing) = (None, None);
+        loop {
+            tokio::select! {
+                () = cancellation.cancelled() => break,
+                number = self.queue.recv_many(&mut taken, BULK), if counting.is_none() => {
+                    if number == 0 {
+                        break;
+                    }
+                    counting = self.count(std::mem::take(&mut taken));
+                }
+                tokens = counted(&mut counting) => self.add_up(counting.take(), tokens),
+                outcome = written(&mut writing) => self.settle(writing.take(), outcome),
+                () = tokio::time::sleep_until(self.write_at), if writing.is_none() => writing = self.write(),
+            }
+            if self.waiting >= BULK && self.failures == 0 && writing.is_none() {
+                writing = self.write();
+            }
+        }
+        self.finish(counting, writing).await;
+    }
+
+    /// Has the tokens of some records counted; adds them up at once where there is nothing to count.
+    fn count(&mut self, mut records: Vec<Queued>) -> Option<Counting> {
+        let removed: Vec<Vec<Bytes>> =
+            records.iter_mut().map(|queued| std::mem::take(&mut queued.record.removed)).collect();
+        if removed.iter().all(Vec::is_empty) {
+            for queued in &records {
+                self.add(queued, 0);
+            }
+            return None;
+        }
+        let tokenizer = Arc::clone(&self.tokenizer);
+        let tokens = tokio::task::spawn_blocking(move || {
+            removed.iter().map(|removed| tokenizer.sum(removed.iter().map(|json| &json[..]))).collect()
+        });
+        Some(Counting { records, tokens })
+    }
+
+    fn add_up(&mut self, counting: Option<Counting>, tokens: Option<Vec<u64>>) {
+        let records = counting.map_or_else(Vec::new, |counting| counting.records);
+        let tokens = tokens.unwrap_or_else(|| {
+            // The requests happened all the same.
+            tracing::error!(records = records.len(), "removed tools could not be counted");
+            self.shared.uncounted(records.len() as u64);
+            vec![0; records.len()]
+        });
+        for (queued, tokens) in records.iter().zip(tokens) {
+            self.add(queued, tokens);
+        }
+    }
+
+    fn add(&mut self, queued: &Queued, tokens: u64) {
+        self.waiting += 1;
+        if !self.rollup.add(&queued.record, tokens) {
+            self.shared.dropped(1);
+        }
+    }
+
+    /// Begins to write what there is; the times of last use only when theirs has come.
+    fn write(&mut self) -> Option<Writing> {
+        let now = Instant::now();
+        self.write_at = now + self.pace.write;
+        if now >= self.touch_at {
+            self.touch_at = now + self.pace.touch;
+            self.rollup.used(self.shared.take_used());
+        }
+        if self.rollup.is_empty() {
+            return None;
+        }
+        self.waiting = 0;
+        let batch = self.rollup.take();
+        // Called within the guard: a sink may also panic before it returns its future.
+        let attempt = AssertUnwindSafe(|| (self.sink)(batch.clone()));
+        let outcome = match std::panic::catch_unwind(attempt) {
+            Ok(write) => AssertUnwindSafe(write).catch_unwind().map(flattened).boxed(),
+            Err(_) => std::future::ready(Err(PANICKED.to_owned())).boxed(),
+        };
+        Some(Writing { batch, outcome })
+    }
+
+    fn settle(&mut self, writing: Option<Writing>, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => {
+                if self.failures > 0 {
+                    tracing::info!(failures = self.failures, "usage is being written again");
+                }
+                self.failures = 0;
+            }
+            Err(error) => {
+                if let Some(writing) = writing {
+                    self.rollup.merge(writing.batch);
+                }
+                let pause = self.pace.pause_after(self.failures);
+                self.failures = self.failures.saturating_add(1);
+                self.write_at = Instant::now() + pause;
+                tracing::warn!(%error, ?pause, "usage could not be written and is tried again");
+            }
+        }
+    }
+
+    async fn finish(mut self, mut counting: Option<Counting>, mut writing: Option<Writing>) {
+        self.queue.close();
+        loop {
+            if counting.is_some() {
+                let tokens = counted(&mut counting).await;
+                self.add_up(counting.take(), tokens);
+            }
+            let mut taken = Vec::with_capacity(BULK);
+            if self.queue.recv_many(&mut taken, BULK).await == 0 {
+                break;
+            }
+            counting = self.count(taken);
+        }
+        if writing.is_some() {
+            let outcome = written(&mut writing).await;
+            self.settle(writing.take(), outcome);
+        }
+        for attempt in 0..LAST_ATTEMPTS {
+            self.touch_at = Instant::now();
+            writing = self.write();
+            if writing.is_none() {
+                return;
+            }
+            let outcome = written(&mut writing).await;
+            self.settle(writing.take(), outcome);
+            if self.rollup.is_empty() {
+                return;
+            }
+            tokio::time::sleep(self.pace.pause_after(attempt)).await;
+        }
+        let lost = self.rollup.take();
+        tracing::error!(
+            sums = lost.totals.len(),
+            "usage was lost: the store could not be written to at the stop"
+        );
+    }
+}
+
+const PANICKED: &str = "the write panicked";
+
+fn flattened<E: std::fmt::Display>(outcome: std::thread::Result<Result<(), E>>) -> Result<(), String> {
+    match outcome {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err(PANICKED.to_owned()),
+    }
+}
+
+/// The tokens of what is being counted, `None` when the count panicked; waits for ever while there is nothing.
+async fn counted(counting: &mut Option<Counting>) -> Option<Vec<u64>> {
+    match counting {
+        Some(counting) => (&mut counting.tokens).await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+/// How the write that is under way ended; waits for ever while there is none.
+async fn written(writing: &mut Option<Writing>) -> Result<(), String> {
+    match writing {
+        Some(writing) => (&mut writing.outcome).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,15 @@
+//! The integration suite, one binary: a real server in this process, real sockets, a real database; SQLite always,
+//! PostgreSQL too where `ORQEN_TEST_POSTGRES_URL` says where one is. Time is advanced, not slept.
+//!
+//! `support` starts servers and speaks to them; every other file is a suite named after what it proves.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by its panic")]
+
+mod bad_input;
+mod chat;
+mod guard;
+mod jwt;
+mod keys;
+mod operation;
+mod parity;
+mod parked;
+mod support;

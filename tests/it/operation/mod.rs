@@ -1,0 +1,6 @@
+//! Starting, stopping and watching a server: what an operator does, and what a balancer and a browser see.
+
+mod browsers;
+mod first_start;
+mod stopping;
+mod watching;

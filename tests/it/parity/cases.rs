@@ -1,0 +1,246 @@
+//! What is asked of each method, as the message that gRPC sends; REST's form of it is told from the descriptor.
+
+use orqen::proto::v1;
+use prost::Message;
+use prost_types::{FieldMask, Timestamp};
+
+/// Left out: its answers are bytes, which a test of their own compares.
+pub(super) const RAW: &str = "ChatService/CreateRawChatCompletion";
+
+/// What a case is asked about.
+pub(super) struct Turn {
+    /// A fresh key.
+    pub(super) id: String,
+    /// Its prefix.
+    pub(super) prefix: String,
+    /// The caller's account.
+    pub(super) account: String,
+    /// A name that nothing has.
+    pub(super) name: String,
+}
+
+/// The encoded message of a case, about this turn.
+type Encoded = Box<dyn Fn(&Turn) -> Vec<u8>>;
+
+/// One question.
+pub(super) struct Case {
+    pub(super) method: &'static str,
+    pub(super) what: &'static str,
+    pub(super) succeeds: bool,
+    pub(super) as_operator: bool,
+    pub(super) message: Encoded,
+}
+
+fn case<M: Message>(
+    method: &'static str,
+    what: &'static str,
+    succeeds: bool,
+    message: impl Fn(&Turn) -> M + 'static,
+) -> Case {
+    let as_operator = method.starts_with("AccountService") && method != "AccountService/GetMe";
+    Case { method, what, succeeds, as_operator, message: Box::new(move |turn| message(turn).encode_to_vec()) }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    [creating(), listing(), updating(), toollists(), others(), accounts(), policies()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn list(values: &[&str]) -> Option<v1::StringList> {
+    Some(v1::StringList { values: values.iter().map(|value| (*value).to_owned()).collect() })
+}
+
+fn mask(paths: &[&str]) -> Option<FieldMask> {
+    Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() })
+}
+
+const IN_2030: Timestamp = Timestamp { seconds: 1_900_000_000, nanos: 123_456_000 };
+const IN_2000: Timestamp = Timestamp { seconds: 946_684_800, nanos: 0 };
+const NOBODY: &str = "018f0000-0000-7000-8000-000000000000";
+
+fn creating() -> Vec<Case> {
+    let create = "KeyService/CreateKey";
+    let full = |turn: &Turn| v1::CreateKeyRequest {
+        name: turn.name.clone(),
+        expires_at: Some(IN_2030),
+        scopes: Some(v1::ScopeList { values: vec![v1::Scope::Chat.into(), v1::Scope::Usage.into()] }),
+        rate_limit_rpm: Some(10),
+        daily_token_budget: Some(0),
+        weekly_token_budget: Some(9_007_199_254_740_993),
+        k_target_override: Some(8),
+        allowed_tools: list(&["github_*", "\u{1f6e0} \"quoted\" \\ tool"]),
+        denied_tools: list(&[]),
+        tool_mode: v1::ToolMode::Block.into(),
+    };
+    let wrong = |_: &Turn| v1::CreateKeyRequest {
+        name: "  ".into(),
+        expires_at: Some(IN_2000),
+        scopes: Some(v1::ScopeList::default()),
+        rate_limit_rpm: Some(0),
+        k_target_override: Some(1001),
+        denied_tools: list(&["fine", ""]),
+        ..Default::default()
+    };
+    let observe = |turn: &Turn| v1::CreateKeyRequest {
+        name: turn.name.clone(),
+        tool_mode: v1::ToolMode::Observe.into(),
+        ..Default::default()
+    };
+    let named = |turn: &Turn| v1::CreateKeyRequest { name: turn.name.clone(), ..Default::default() };
+    vec![
+        case(create, "a name alone", true, named),
+        case(create, "every field", true, full),
+        case(create, "no name", false, |_| v1::CreateKeyRequest::default()),
+        case(create, "many fields wrong at once", false, wrong),
+        case(create, "a mode that operators set", false, observe),
+    ]
+}
+
+fn listing() -> Vec<Case> {
+    let list = "KeyService/ListKeys";
+    let page = |size, token: &str| {
+        let page_token = token.to_owned();
+        move |_: &Turn| v1::ListKeysRequest {
+            page_size: size,
+            page_token: page_token.clone(),
+            include_revoked: false,
+        }
+    };
+    vec![
+        case(list, "the newest", true, page(Some(1), "")),
+        case(list, "no key at all", true, page(Some(5), "00000000000000000000000000000000")),
+        case(list, "a page of nothing", false, page(Some(0), "")),
+        case(list, "a page too large", false, page(Some(1001), "made-up")),
+        case("KeyService/GetKey", "a key", true, |turn| v1::GetKeyRequest { key_id: turn.id.clone() }),
+        case("KeyService/GetKey", "no such key", false, |_| v1::GetKeyRequest { key_id: NOBODY.into() }),
+        case("KeyService/GetKey", "no UUID", false, |_| v1::GetKeyRequest { key_id: "key".into() }),
+    ]
+}
+
+fn updating() -> Vec<Case> {
+    let update = "KeyService/UpdateKey";
+    let every = |turn: &Turn| v1::UpdateKeyRequest {
+        key_id: turn.id.clone(),
+        name: Some("  renamed ".into()),
+        expires_at: Some(IN_2030),
+        disabled: Some(true),
+        update_mask: mask(&["name", "expires_at", "disabled"]),
+    };
+    let cleared = |turn: &Turn| v1::UpdateKeyRequest {
+        key_id: turn.id.clone(),
+        update_mask: mask(&["expires_at"]),
+        ..Default::default()
+    };
+    let nothing = |turn: &Turn| v1::UpdateKeyRequest { key_id: turn.id.clone(), ..Default::default() };
+    let wrong = |turn: &Turn| v1::UpdateKeyRequest {
+        key_id: turn.id.clone(),
+        name: Some("\u{7}".into()),
+        expires_at: Some(IN_2000),
+        disabled: None,
+        update_mask: mask(&["name", "expires_at", "disabled"]),
+    };
+    let nobody = |_: &Turn| v1::UpdateKeyRequest {
+        key_id: NOBODY.into(),
+        name: Some("renamed".into()),
+        update_mask: mask(&["name"]),
+        ..Default::default()
+    };
+    vec![
+        case(update, "every field", true, every),
+        case(update, "an expiry taken away", true, cleared),
+        case(update, "nothing", true, nothing),
+        case(update, "every field wrong", false, wrong),
+        case(update, "no such key", false, nobody),
+    ]
+}
+
+fn toollists() -> Vec<Case> {
+    let set = "KeyService/SetToollist";
+    let lists =
+        |allowed: Option<v1::StringList>, denied: Option<v1::StringList>, paths: &'static [&'static str]| {
+            move |turn: &Turn| v1::SetToollistRequest {
+                key_id: turn.id.clone(),
+                allowed_tools: allowed.clone(),
+                denied_tools: denied.clone(),
+                update_mask: mask(paths),
+            }
+        };
+    let both = &["allowed_tools", "denied_tools"];
+    let long = "a".repeat(257);
+    vec![
+        case(set, "both lists", true, lists(list(&["a", "b*"]), list(&["c"]), both)),
+        case(set, "an empty allowlist", true, lists(list(&[]), None, &["allowed_tools"])),
+        case(set, "both lists cleared", true, lists(None, None, both)),
+        case(set, "neither list", true, lists(None, None, &[])),
+        case(set, "entries too short and too long", false, lists(list(&["", &long]), list(&[""]), both)),
+    ]
+}
+
+fn others() -> Vec<Case> {
+    vec![
+        case("KeyService/RevokeKey", "a key", true, |turn| v1::RevokeKeyRequest { key_id: turn.id.clone() }),
+        case("KeyService/RevokeKey", "no such key", false, |_| v1::RevokeKeyRequest {
+            key_id: NOBODY.into(),
+        }),
+        case("UsageService/GetSummary", "this month", true, |_| v1::GetSummaryRequest {}),
+        case("AccountService/GetMe", "oneself", true, |_| v1::GetMeRequest {}),
+        case("ChatService/ListModels", "the models", true, |_| v1::ListModelsRequest {}),
+    ]
+}
+
+fn accounts() -> Vec<Case> {
+    let create = "AccountService/CreateAccount";
+    let list =
+        |size| move |_: &Turn| v1::ListAccountsRequest { page_size: Some(size), page_token: String::new() };
+    vec![
+        case(create, "a new name", true, |turn| v1::CreateAccountRequest { name: turn.name.clone() }),
+        case(create, "a name that is taken", false, |_| v1::CreateAccountRequest { name: "default".into() }),
+        case(create, "no name", false, |_| v1::CreateAccountRequest::default()),
+        case("AccountService/ListAccounts", "all of them", true, list(1000)),
+        case("AccountService/ListAccounts", "fewer than none", false, list(-1)),
+        case("AccountService/GetAccount", "one", true, |turn| v1::GetAccountRequest {
+            account_id: turn.account.clone(),
+        }),
+        case("AccountService/GetAccount", "no UUID", false, |_| v1::GetAccountRequest {
+            account_id: "a".into(),
+        }),
+    ]
+}
+
+fn policies() -> Vec<Case> {
+    let update = "AccountService/UpdatePolicy";
+    let fields = &[
+        "requests_per_minute",
+        "concurrent_requests",
+        "daily_token_budget",
+        "weekly_token_budget",
+        "tool_window",
+        "max_keys",
+    ];
+    let set = |value: i64| {
+        move |turn: &Turn| v1::UpdatePolicyRequest {
+            account_id: turn.account.clone(),
+            requests_per_minute: Some(value),
+            concurrent_requests: Some(value),
+            daily_token_budget: Some(value),
+            weekly_token_budget: Some(value),
+            tool_window: Some(value),
+            max_keys: None,
+            update_mask: mask(fields),
+        }
+    };
+    let nobody = |_: &Turn| v1::UpdatePolicyRequest {
+        account_id: NOBODY.into(),
+        requests_per_minute: Some(1),
+        update_mask: mask(&["requests_per_minute"]),
+        ..Default::default()
+    };
+    vec![
+        // Every door but the first finds the values so already, and no change of the revision.
+        case(update, "every field", true, set(7)),
+        case(update, "negative numbers", false, set(-1)),
+        case(update, "an account that is not there", false, nobody),
+    ]
+}
