@@ -17,7 +17,7 @@ const STREAMING: &str = r#"{"model":"gpt-4o","stream":true,"messages":[]}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_runs_finishes_while_new_connections_are_refused() {
-    let house = House::with(|settings| settings.variable("ORQEN_SERVER__DRAIN_DELAY", "1s")).await;
+    let house = House::with(|settings| settings.variable("ORQEN_SERVER__DRAIN_DELAY", "6s")).await;
     let (agent, address) = (house.agent().await, house.server.address());
     let stream = house.upstream.will_stream();
     let mut answer = agent.opens(STREAMING).await;

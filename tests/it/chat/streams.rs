@@ -147,12 +147,12 @@ async fn many_small_pieces_come_without_a_stall() {
     let stream = house.upstream.will_stream();
     let mut answer = agent.opens(STREAMING).await;
     let began = std::time::Instant::now();
-    for place in 0..100 {
+    for place in 0..500 {
         let piece = format!("data: {place}\n\n");
         stream.send(&piece);
         assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), piece);
     }
-    // Nagle and delayed ACK cost 40 ms a piece: four seconds for these, on either side.
-    assert!(began.elapsed().as_millis() < 2_000, "{:?}", began.elapsed());
+    // Nagle and delayed ACK cost 40 ms a piece: twenty seconds for these, on either side.
+    assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
     stream.end();
 }

@@ -66,7 +66,7 @@ async fn what_was_confirmed_before_a_stop_is_there_after_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_it_drains_it_still_answers_and_says_that_it_wants_no_more() {
-    let settings = Settings::at(&Place::sqlite()).variable("ORQEN_SERVER__DRAIN_DELAY", "2s");
+    let settings = Settings::at(&Place::sqlite()).variable("ORQEN_SERVER__DRAIN_DELAY", "6s");
     let server = TestServer::start(settings).await;
     let (anonymous, operator) = (server.anonymous(), server.operator());
     assert_eq!(anonymous.rest().get("/readyz").await.success(), json!({"status": "ready"}));
@@ -95,7 +95,16 @@ async fn an_address_that_is_taken_is_told_by_name() {
     );
     server.stop().await;
     // And free again once the other is gone.
-    let clock = Arc::new(SystemClock);
-    let app = App::start(settings.config(), &settings.environment(), clock).await.unwrap();
+    let (config, environment) = (settings.config(), settings.environment());
+    let mut tries = 0;
+    let app = loop {
+        // Another test may have been given the port for a moment, as the near end of a connection.
+        match Box::pin(App::start(config.clone(), &environment, Arc::new(SystemClock))).await {
+            Ok(app) => break app,
+            Err(error) if tries == 50 => panic!("{error:#}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+        tries += 1;
+    };
     app.run_until(std::future::ready(())).await.unwrap();
 }
