@@ -46,7 +46,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "usage",
             ],
         ),
-        ("cli", &["app", "clock", "config", "domain", "store", "telemetry"]),
+        ("cli", &["app", "clock", "config", "domain", "prune", "store", "telemetry"]),
     ])
 }
 

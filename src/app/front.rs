@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// Headers of answers that a browser's script may read.
-const EXPOSED: [HeaderName; 9] = [
+const EXPOSED: [HeaderName; 12] = [
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),
@@ -49,6 +49,9 @@ const EXPOSED: [HeaderName; 9] = [
     HeaderName::from_static("x-orqen-tools-denied"),
     HeaderName::from_static("x-orqen-tools-output"),
     HeaderName::from_static("x-orqen-tools-would-deny"),
+    HeaderName::from_static("x-orqen-routing"),
+    HeaderName::from_static("x-orqen-prune-ratio"),
+    HeaderName::from_static("x-orqen-prune-skipped"),
     header::RETRY_AFTER,
 ];
 /// How long a browser may remember what it was allowed.

@@ -26,7 +26,7 @@ use crate::{
     config::{Config, Environment},
     domain::chat_request::Bounds,
     proto,
-    prune::Pruner,
+    prune::{self, Pruner},
     rest::{self, Transcoder},
     server::Server,
     service::{self, Backend, Guard, Services},
@@ -93,7 +93,12 @@ impl App {
         ));
         let chat = Arc::new(ChatPipeline {
             client: UpstreamClient::new(Arc::clone(&clock)),
-            pruner: Pruner::new(&config.pruning),
+            pruner: Arc::new(Pruner::new(prune::Settings::new(
+                &config.pruning,
+                config.limits.json_depth,
+                rand::Rng::next_u64(&mut rand::rng()),
+            ))),
+            prune_mode: config.pruning.enabled.then_some(config.pruning.mode),
             recorder,
             clock: Arc::clone(&clock),
             bounds: Bounds { depth: config.limits.json_depth },

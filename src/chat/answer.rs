@@ -17,8 +17,9 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
 use crate::{
-    chat::sse::BoundaryTracker,
+    chat::{calls::Watch, sse::BoundaryTracker},
     domain::usage::{Ended, ToolTally},
+    prune::{Routing, Skipped},
     upstream::{UpstreamBody, UpstreamError, UpstreamResponse},
     usage::Pending,
 };
@@ -32,6 +33,17 @@ const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 pub(super) struct Unmetered {
     pub(super) response: UpstreamResponse,
     pub(super) tally: ToolTally,
+    pub(super) pruned: Pruned,
+    pub(super) watch: Option<Watch>,
+}
+
+/// What pruning made of the tools, for the client to see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// How tools were compared with the conversation; `None` without tools.
+    pub routing: Option<Routing>,
+    /// Why nothing was pruned, where nothing was.
+    pub skipped: Option<Skipped>,
 }
 
 /// An answer as the client gets it.
@@ -42,6 +54,8 @@ pub struct ChatAnswer {
     pub headers: HeaderMap,
     /// The tools of the request.
     pub tally: ToolTally,
+    /// What pruning made of them.
+    pub pruned: Pruned,
     /// The provider's bytes.
     pub body: AnswerBody,
 }
@@ -66,8 +80,10 @@ impl Unmetered {
             status: self.response.status,
             headers,
             tally: self.tally,
+            pruned: self.pruned,
             body: AnswerBody {
                 inner: self.response.body,
+                watch: self.watch,
                 pending,
                 ended,
                 stream: streamed.then(StreamState::new),
@@ -82,6 +98,7 @@ pin_project! {
     pub struct AnswerBody {
         #[pin]
         inner: UpstreamBody,
+        watch: Option<Watch>,
         pending: Option<Pending>,
         ended: Ended,
         stream: Option<StreamState>,
@@ -140,6 +157,7 @@ impl AnswerBody {
     /// Closes the record as the answer's status has it, for a reader who has seen enough. Dropped without this, an
     /// unfinished body means that the client left.
     pub fn settle(&mut self) {
+        learn(&mut self.watch);
         close(&mut self.pending, self.ended);
     }
 }
@@ -162,15 +180,20 @@ impl Body for AnswerBody {
                     stream.silent = false;
                     stream.boundary.push(data);
                 }
+                if let (Some(watch), Some(data)) = (this.watch.as_mut(), frame.data_ref()) {
+                    watch.push(data);
+                }
                 // A server that knows the length drops the body after its last byte, without asking again.
                 if this.inner.is_end_stream() {
                     *this.finished = true;
+                    learn(this.watch);
                     close(this.pending, *this.ended);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 *this.finished = true;
+                learn(this.watch);
                 close(this.pending, Ended::Upstream);
                 match this.stream {
                     // Without `[DONE]`: the client must not take it for the whole answer.
@@ -180,6 +203,7 @@ impl Body for AnswerBody {
             }
             Poll::Ready(None) => {
                 *this.finished = true;
+                learn(this.watch);
                 close(this.pending, *this.ended);
                 Poll::Ready(None)
             }
@@ -200,6 +224,12 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         // The exact length lets the server keep `content-length`; a stream may grow by comment lines.
         if self.stream.is_some() { SizeHint::default() } else { self.inner.size_hint() }
+    }
+}
+
+fn learn(watch: &mut Option<Watch>) {
+    if let Some(watch) = watch.take() {
+        watch.finish();
     }
 }
 

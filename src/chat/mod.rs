@@ -4,8 +4,12 @@
 //! is kept by types (`domain::chat_request`), so that no later step can work on what an earlier one took out.
 
 mod answer;
+mod ask;
+mod calls;
 pub mod sse;
 pub mod typed;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -15,6 +19,7 @@ use crate::{
     domain::{
         caller::Caller,
         chat_request::{Bounds, ChatRequest, Malformed, Refused},
+        policy::PruneMode,
         usage::Ended,
     },
     prune::Pruner,
@@ -22,7 +27,8 @@ use crate::{
     usage::{Pending, UsageRecorder},
 };
 
-pub use self::answer::{AnswerBody, ChatAnswer};
+pub use self::answer::{AnswerBody, ChatAnswer, Pruned};
+use self::{ask::Wish, calls::Watch};
 
 /// Why a chat request got no answer of a provider.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +57,9 @@ pub struct ChatPipeline {
     /// Who calls them.
     pub client: UpstreamClient,
     /// Who chooses tools.
-    pub pruner: Pruner,
+    pub pruner: Arc<Pruner>,
+    /// How much is pruned where an account's policy does not say; `None` switches it off for everybody.
+    pub prune_mode: Option<PruneMode>,
     /// Who remembers.
     pub recorder: UsageRecorder,
     /// The time.
@@ -92,6 +100,7 @@ impl ChatPipeline {
         headers: &HeaderMap,
         pending: &mut Pending,
     ) -> Result<answer::Unmetered, ChatError> {
+        let wish = Wish::read(headers)?;
         let request = ChatRequest::parse(body, &self.bounds)?;
         let route = self.catalog.resolve(request.model())?;
         let permitted = request
@@ -101,11 +110,13 @@ impl ChatPipeline {
                     pending.tools(*tally, &[]);
                 }
             })?;
-        let selection = self.pruner.choose(&permitted);
-        let prepared = permitted.keep(&selection, route.model.as_deref());
+        let choice = self.pruner.choose(&permitted, &wish.ask(caller, self.prune_mode)?);
+        let prepared = permitted.keep(&choice.selection, route.model.as_deref());
         pending.tools(prepared.tally(), prepared.removed());
+        let pruned = Pruned { routing: choice.routing, skipped: choice.skipped };
         let response = self.client.send(&route.upstream, &prepared, headers).await?;
-        Ok(answer::Unmetered { response, tally: prepared.tally() })
+        let watch = choice.ticket.map(|ticket| Watch::new(Arc::clone(&self.pruner), ticket, &response));
+        Ok(answer::Unmetered { response, tally: prepared.tally(), pruned, watch })
     }
 
     /// The models that requests may name.

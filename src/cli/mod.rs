@@ -20,6 +20,7 @@ use crate::{
 
 mod account;
 mod config;
+mod evaluate;
 mod key;
 mod serve;
 mod table;
@@ -34,6 +35,7 @@ EXAMPLES
   orqen key create ro --allow search --json    the same key object as POST /v1/account/keys
   orqen key list                               see the keys of the account `default`
   orqen key revoke 0199c1f4-…                  end one; servers see it within a second
+  orqen evaluate requests.jsonl                what pruning would save of your own requests
   orqen config show                            every value, and where it came from
 
 CONFIGURATION
@@ -70,6 +72,9 @@ enum Command {
     /// Make, list and revoke keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Measure what pruning keeps and saves on a file of your own requests
+    #[command(long_about = evaluate::ABOUT)]
+    Evaluate(evaluate::Arguments),
     /// Check and show the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -107,6 +112,7 @@ fn run(arguments: Arguments, env: &Environment, out: &mut dyn Write) -> anyhow::
             at_desk(load()?.config, async |desk| account::run(command, desk, out).await)
         }
         Command::Key(command) => at_desk(load()?.config, async |desk| key::run(command, desk, out).await),
+        Command::Evaluate(arguments) => evaluate::run(&arguments, out),
         Command::Config(command) => config::run(&command, load, out),
     }
 }

@@ -164,6 +164,7 @@ fn typed(text: &str, example: &Value) -> Value {
     let value = match example {
         Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
         Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
+        Value::Float(_) => text.trim().parse().ok().map(Value::Float),
         Value::Array(_) => text.trim().parse().ok().filter(Value::is_array),
         _ => None,
     };

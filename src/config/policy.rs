@@ -1,4 +1,4 @@
-//! `[policy]` and `[pruning]`: what a new account starts with, and whether tools are chosen.
+//! `[policy]`: what a new account starts with.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,7 @@ impl Policy {
             weekly_token_budget: self.weekly_token_budget,
             tool_window: self.tool_window,
             max_keys: self.max_keys,
+            prune_mode: None,
         }
     }
 }
@@ -65,16 +66,4 @@ impl Section for Policy {
             }
         }
     }
-}
-
-/// `[pruning]`.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pruning {
-    /// Whether tools are pruned.
-    pub enabled: bool,
-}
-
-impl Section for Pruning {
-    fn check(&self, _: &str, _: &mut Problems<'_>) {}
 }

@@ -1,8 +1,45 @@
 //! What an account grants to each of its keys.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::key::AccountId;
+
+/// How much of a request's tools may be left out. Ordered: the greater leaves out more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PruneMode {
+    /// Nothing.
+    Off,
+    /// Tools that are most likely not needed. All needed ones stay in 99 of 100 requests and more.
+    #[default]
+    Safe,
+    /// Of those that stay, the less likely ones are cut down to what a call needs.
+    Balanced,
+    /// All but the likeliest ones are.
+    Aggressive,
+}
+
+impl PruneMode {
+    /// Every mode, the least first.
+    pub const ALL: [PruneMode; 4] =
+        [PruneMode::Off, PruneMode::Safe, PruneMode::Balanced, PruneMode::Aggressive];
+
+    /// The word for it, as it is written in JSON, headers, the configuration and the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PruneMode::Off => "off",
+            PruneMode::Safe => "safe",
+            PruneMode::Balanced => "balanced",
+            PruneMode::Aggressive => "aggressive",
+        }
+    }
+
+    /// The mode that a word stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == word)
+    }
+}
 
 /// The values of a policy; `None` means unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +56,8 @@ pub struct PolicyValues {
     pub tool_window: Option<i64>,
     /// How many keys that are not revoked the account may have.
     pub max_keys: Option<i64>,
+    /// How much of a request's tools may be left out; `None` leaves it to the configuration.
+    pub prune_mode: Option<PruneMode>,
 }
 
 /// A policy as the store keeps it.

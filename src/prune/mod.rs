@@ -1,37 +1,254 @@
 //! Chooses, of the tools that the lists let through, those that this turn needs.
 //!
-//! It does no I/O and cannot widen anything: it sees only a `PermittedRequest`, and the `Selection` it gives can
-//! only remove. Whatever goes wrong in here, what goes on is what the lists let through, never what the client sent.
+//! It does no I/O and cannot widen anything: it sees only a `PermittedRequest`, and the `Selection` it gives can only
+//! remove. Whatever goes wrong in here, what goes on is what the lists let through, never what the client sent. The
+//! way of a decision is `decide`: what is never pruned, the index of the tools, the conversation, the scores, the
+//! window, the conversation's own set. The same state and request give the same decision.
+
+mod caches;
+mod conversation;
+mod decide;
+mod identity;
+mod index;
+mod learned;
+mod pins;
+mod score;
+mod synonyms;
+#[cfg(test)]
+mod tests;
+mod tool;
+mod window;
+mod words;
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::{
     config,
-    domain::chat_request::{PermittedRequest, Selection},
+    domain::{
+        chat_request::{PermittedRequest, Selection},
+        key::{AccountId, KeyId},
+        policy::PruneMode,
+    },
 };
 
-/// How tools are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Strategy {
-    /// All that the lists let through go on.
-    KeepAll,
+use self::{caches::Caches, index::Index, learned::Learned, pins::Pins};
+
+/// What is asked of the pruner beside the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The account that asks.
+    pub account: AccountId,
+    /// The key that asks; `None` for a JWT.
+    pub key: Option<KeyId>,
+    /// How much may be pruned.
+    pub mode: PruneMode,
+    /// The least number of tools to keep; 0 leaves it to the pruner.
+    pub least: usize,
+    /// The client's name for the conversation, if it gave one.
+    pub session: Option<&'a str>,
 }
 
-/// Chooses tools.
+/// How tools were compared with the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routing {
+    /// By words.
+    Keyword,
+}
+
+impl Routing {
+    /// The word in `x-orqen-routing`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Routing::Keyword => "keyword",
+        }
+    }
+}
+
+/// Why nothing was pruned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    /// There are too few tools for pruning to be worth its risk.
+    SmallToolset,
+    /// The request says what must, or that nothing may, be called.
+    Forced,
+    /// The tools are new and too many to be indexed at once; the next request goes on with it.
+    Budget,
+    /// Choosing took too long.
+    Timeout,
+    /// The conversation is one of those that are left alone, so that pruning does not only confirm itself.
+    Learning,
+    /// Nothing says which tools are needed.
+    NoEvidence,
+    /// Pruning is switched off.
+    Off,
+    /// Choosing failed; the log says how.
+    Error,
+}
+
+impl Skipped {
+    /// The word in `x-orqen-prune-skipped`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Skipped::SmallToolset => "small_toolset",
+            Skipped::Forced => "forced",
+            Skipped::Budget => "budget",
+            Skipped::Timeout => "timeout",
+            Skipped::Learning => "learning",
+            Skipped::NoEvidence => "no_evidence",
+            Skipped::Off => "off",
+            Skipped::Error => "error",
+        }
+    }
+}
+
+/// What was decided about a request's tools.
+#[derive(Debug)]
+pub struct Choice {
+    /// Which of the permitted tools go on.
+    pub selection: Selection,
+    /// How they were compared; `None` where there are none.
+    pub routing: Option<Routing>,
+    /// Why all of them go on, where they do.
+    pub skipped: Option<Skipped>,
+    /// What the answer is held against; to be given to `Pruner::learn` with what was called.
+    pub ticket: Option<Ticket>,
+    /// How the conversation's set stands to the one before: it changed, or there was none.
+    pub changed: bool,
+}
+
+/// What was offered and what went on, until it is known what was called.
 #[derive(Debug, Clone)]
+pub struct Ticket {
+    index: Arc<Index>,
+    /// By place, whether the tool went on.
+    kept: Arc<[bool]>,
+    conversation: u64,
+    set: u64,
+    previous: Option<u64>,
+}
+
+/// The bounds of pruning.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Fewer tools than this are not pruned.
+    pub least_tools: usize,
+    /// Nor are tools of fewer tokens than this, a token being four bytes.
+    pub least_tokens: usize,
+    /// How long choosing may take; `None` for as long as it takes.
+    pub scoring_budget: Option<Duration>,
+    /// How long tools that were never seen may be read and indexed by one request.
+    pub indexing_budget: Option<Duration>,
+    /// The share of conversations that are left unpruned, from 0 to 1.
+    pub learning_share: f64,
+    /// Whether conversations keep their set.
+    pub pins: bool,
+    /// The most bytes of indexes.
+    pub cache_bytes: u64,
+    /// The most conversations that are remembered.
+    pub conversations: u64,
+    /// How deep JSON may nest: what the request itself was read with.
+    pub depth: usize,
+    /// A number that nobody outside knows.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// As configured.
+    pub fn new(config: &config::Pruning, depth: usize, seed: u64) -> Self {
+        Self {
+            least_tools: config.least_tools,
+            least_tokens: config.least_tokens,
+            scoring_budget: Some(config.scoring_budget),
+            indexing_budget: Some(config.indexing_budget),
+            learning_share: config.learning_share,
+            pins: true,
+            cache_bytes: config.cache_bytes as u64,
+            conversations: config.conversations as u64,
+            depth,
+            seed,
+        }
+    }
+}
+
+/// Chooses tools. Shared by all requests; no lock of it is.
+#[derive(Debug)]
 pub struct Pruner {
-    strategy: Strategy,
+    settings: Settings,
+    caches: Caches,
+    pins: Pins,
+    learned: Learned,
+    misses: AtomicU64,
+    #[cfg(test)]
+    fault: std::sync::Mutex<Option<fn()>>,
 }
 
 impl Pruner {
-    /// A pruner as configured. Keeping everything is the only strategy so far, so that `pruning.enabled` has
-    /// nothing to switch off yet.
-    pub fn new(_config: &config::Pruning) -> Self {
-        Self { strategy: Strategy::KeepAll }
+    /// A pruner that has seen nothing yet.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            caches: Caches::new(settings.cache_bytes, settings.seed),
+            pins: Pins::new(settings.conversations),
+            learned: Learned::new(),
+            misses: AtomicU64::new(0),
+            settings,
+            #[cfg(test)]
+            fault: std::sync::Mutex::default(),
+        }
     }
 
-    /// Which of the permitted tools go on.
-    pub fn choose(&self, _request: &PermittedRequest) -> Selection {
-        match self.strategy {
-            Strategy::KeepAll => Selection::All,
+    /// Which of the permitted tools go on. Never fails: where choosing does, all of them go on.
+    pub fn choose(&self, request: &PermittedRequest, ask: &Ask<'_>) -> Choice {
+        // A panic in here would be a fault of ours, and no reason to fail a request that needs no pruning at all.
+        let decided = std::panic::catch_unwind(AssertUnwindSafe(|| self.decide(request, ask)));
+        decided.unwrap_or_else(|_| {
+            tracing::error!("choosing tools panicked; the message and place stand above");
+            Choice::unpruned(Skipped::Error)
+        })
+    }
+
+    /// Takes note of what was called with the tools of `ticket`. Gives how many of the calls were recall misses: calls
+    /// to tools that the client had offered and pruning had removed. Their tools join the conversation's set at once.
+    pub fn learn<S: AsRef<str>>(&self, ticket: &Ticket, called: &[S]) -> usize {
+        let places: Vec<usize> = called.iter().filter_map(|name| ticket.index.named(name.as_ref())).collect();
+        let names: Vec<u64> = places.iter().map(|place| ticket.index.name_hashes[*place]).collect();
+        self.learned.note(ticket.set, ticket.previous, &names);
+        let mut missed: Vec<usize> = places.into_iter().filter(|place| !ticket.kept[*place]).collect();
+        missed.sort_unstable();
+        missed.dedup();
+        if !missed.is_empty() {
+            self.misses.fetch_add(missed.len() as u64, Ordering::Relaxed);
+            self.pins.widen(ticket.conversation, missed.iter().map(|place| ticket.index.ids[*place]));
         }
+        missed.len()
+    }
+
+    /// How many recall misses there were since the start.
+    pub fn recall_misses(&self) -> u64 {
+        self.misses.load(Ordering::Relaxed)
+    }
+}
+
+impl Choice {
+    /// All tools go on, for this reason.
+    fn unpruned(skipped: Skipped) -> Self {
+        Self {
+            selection: Selection::All,
+            routing: Some(Routing::Keyword),
+            skipped: Some(skipped),
+            ticket: None,
+            changed: false,
+        }
+    }
+
+    /// There are no tools.
+    fn without_tools() -> Self {
+        Self { routing: None, skipped: None, ..Self::unpruned(Skipped::SmallToolset) }
     }
 }

@@ -67,6 +67,7 @@ impl Accounts {
                 ("weekly_token_budget", request.weekly_token_budget.is_some()),
                 ("tool_window", request.tool_window.is_some()),
                 ("max_keys", request.max_keys.is_some()),
+                ("prune_mode", request.prune_mode.is_some()),
             ],
         )?;
         let given = policy(&request)?;
@@ -83,6 +84,7 @@ impl Accounts {
                         "daily_token_budget" => values.daily_token_budget = given.daily_token_budget,
                         "weekly_token_budget" => values.weekly_token_budget = given.weekly_token_budget,
                         "tool_window" => values.tool_window = given.tool_window,
+                        "prune_mode" => values.prune_mode = given.prune_mode,
                         _ => values.max_keys = given.max_keys,
                     }
                 }
@@ -110,7 +112,8 @@ fn policy(request: &v1::UpdatePolicyRequest) -> Result<PolicyValues, Violations>
         }
         convert::at_least(&mut violations, field, given, least)
     };
-    let values = PolicyValues {
+    let mut values = PolicyValues {
+        prune_mode: None,
         requests_per_minute: read("requests_per_minute", request.requests_per_minute, 1, LIMIT_MAX),
         concurrent_requests: read("concurrent_requests", request.concurrent_requests, 1, LIMIT_MAX),
         daily_token_budget: read("daily_token_budget", request.daily_token_budget, 0, LIMIT_MAX),
@@ -118,6 +121,7 @@ fn policy(request: &v1::UpdatePolicyRequest) -> Result<PolicyValues, Violations>
         tool_window: read("tool_window", request.tool_window, 1, 1000),
         max_keys: read("max_keys", request.max_keys, 1, LIMIT_MAX),
     };
+    values.prune_mode = violations.collect(convert::prune_mode(request.prune_mode)).flatten();
     violations.into_result()?;
     Ok(values)
 }

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         key::{Key, KeyStatus, Scope, Scopes, ToolMode},
         limits::{Limit, Limits},
-        policy::{Account, Policy},
+        policy::{Account, Policy, PruneMode},
         secret::PlainSecret,
         toollist::Toollist,
         violation::{Violations, shown},
@@ -101,6 +101,29 @@ pub(super) fn tool_mode(number: i32) -> Result<Option<ToolMode>, Violations> {
             format!("{number} is no mode: use filter or block (operators: observe)"),
         )),
     }
+}
+
+fn v1_prune_mode(mode: PruneMode) -> v1::PruneMode {
+    match mode {
+        PruneMode::Off => v1::PruneMode::Off,
+        PruneMode::Safe => v1::PruneMode::Safe,
+        PruneMode::Balanced => v1::PruneMode::Balanced,
+        PruneMode::Aggressive => v1::PruneMode::Aggressive,
+    }
+}
+
+/// How much may be pruned, where a caller gave it.
+pub(super) fn prune_mode(number: Option<i32>) -> Result<Option<PruneMode>, Violations> {
+    let Some(number) = number else { return Ok(None) };
+    let mode = PruneMode::ALL.into_iter().find(|mode| i32::from(v1_prune_mode(*mode)) == number);
+    mode.map(Some).ok_or_else(|| {
+        Violations::one(
+            "prune_mode",
+            format!(
+                "{number} is no mode: use off, safe, balanced or aggressive, or null for the configured one"
+            ),
+        )
+    })
 }
 
 /// A limit that a caller gave, which must not lie below `least`.
@@ -206,6 +229,7 @@ pub(super) fn account(account: &Account) -> v1::Account {
             weekly_token_budget: policy.weekly_token_budget,
             tool_window: policy.tool_window,
             max_keys: policy.max_keys,
+            prune_mode: policy.prune_mode.map(|mode| v1_prune_mode(mode).into()),
             revision: policy.revision,
             updated_at: Some(timestamp(policy.updated_at)),
         }),

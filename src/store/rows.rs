@@ -14,7 +14,7 @@ use crate::{
     domain::{
         key::{AccountId, Key, KeyId, Scope, Scopes, ToolMode},
         limits::OwnLimits,
-        policy::{Account, Policy, PolicyValues},
+        policy::{Account, Policy, PolicyValues, PruneMode},
         toollist::Toollist,
     },
     store::{
@@ -128,6 +128,8 @@ pub(super) fn account_from_rows(account: account::Model, policy: policy::Model) 
                 weekly_token_budget: policy.weekly_token_budget,
                 tool_window: policy.tool_window,
                 max_keys: policy.max_keys,
+                // A word of a newer version leaves it to the configuration.
+                prune_mode: policy.prune_mode.as_deref().and_then(PruneMode::from_word),
             },
             revision: policy.revision,
             updated_at: policy.updated_at,
@@ -146,6 +148,7 @@ pub(super) fn row_from_policy(account: AccountId, policy: &Policy) -> policy::Mo
         weekly_token_budget: values.weekly_token_budget,
         tool_window: values.tool_window,
         max_keys: values.max_keys,
+        prune_mode: values.prune_mode.map(|mode| mode.as_str().to_owned()),
         revision: policy.revision,
         updated_at: policy.updated_at,
     }

@@ -57,7 +57,8 @@ impl Answer {
             (header::CONTENT_LENGTH, HeaderValue::from_static("4")),
         ]);
         let response = UpstreamResponse { status, headers, body };
-        let unmetered = Unmetered { response, tally: ToolTally::default() };
+        let unmetered =
+            Unmetered { response, tally: ToolTally::default(), pruned: Pruned::default(), watch: None };
         let answer = unmetered.metered(begun(&recorder));
         assert_eq!(answer.headers.contains_key(header::CONTENT_LENGTH), media == "application/json");
         Self { provider, body: Some(answer.body), written }

@@ -17,12 +17,15 @@ mod splice;
 #[cfg(test)]
 mod tests;
 mod tool;
+mod trim;
 
 use bytes::Bytes;
 
 use crate::domain::{json::Scanner, key::ToolMode, toollist::Toollist, usage::ToolTally};
 use permit::Barred;
-use shape::Shape;
+use shape::{Choice, Shape};
+
+pub use trim::sentence_end;
 
 /// What a request may be at most.
 #[derive(Debug, Clone, Copy)]
@@ -140,8 +143,43 @@ enum ChoiceFate {
 pub enum Selection {
     /// Every permitted tool.
     All,
-    /// Those at these places of `PermittedRequest::tools`, ascending; others are ignored.
+    /// Those at these places of `PermittedRequest::tools`, in any order; others are ignored.
     Only(Vec<usize>),
+    /// Those at the places in `whole` as they are, and those in `slim` that are not among them cut down to what a
+    /// call needs: the first sentence of the description, and the schema without its texts.
+    Slimmed {
+        /// Places of `PermittedRequest::tools`.
+        whole: Vec<usize>,
+        /// Places of `PermittedRequest::tools`.
+        slim: Vec<usize>,
+    },
+}
+
+/// How free the model is in what it calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freedom {
+    /// It may call any tool, or, where the request demands a call, must call one of them.
+    Free,
+    /// It may call nothing.
+    None,
+    /// The request names the tool that must be called.
+    Forced,
+}
+
+/// What a tool definition may hold for Orqen alone: things that a user might say when the tool is needed. It is
+/// read for choosing and never sent on.
+pub const EXAMPLES: &str = "x-orqen-examples";
+
+/// The cuts that make a tool's definition slim, applied: what `Selection::Slimmed` sends of it.
+pub fn slimmed(json: &[u8]) -> Vec<u8> {
+    let mut slim = Vec::with_capacity(json.len());
+    let mut at = 0;
+    for cut in trim::cuts(json, true) {
+        slim.extend_from_slice(&json[at..cut.start]);
+        at = cut.end;
+    }
+    slim.extend_from_slice(&json[at..]);
+    slim
 }
 
 impl PermittedRequest {
@@ -154,6 +192,29 @@ impl PermittedRequest {
                 json: tool.span.of(&self.body),
             })
             .collect()
+    }
+
+    /// The JSON of each message, in order; none where `messages` is no array.
+    pub fn messages(&self) -> Vec<&[u8]> {
+        self.shape.messages.iter().map(|span| span.of(&self.body)).collect()
+    }
+
+    /// How free the model is in what it calls, by `tool_choice` and `function_call`.
+    pub fn freedom(&self) -> Freedom {
+        let of = |choice: &Choice| match choice {
+            Choice::Absent | Choice::Listed(_) => Freedom::Free,
+            Choice::Forced(_) => Freedom::Forced,
+            Choice::Word(word) => match word.read(&self.body) {
+                "none" => Freedom::None,
+                word if shape::CHOICE_WORDS.contains(&word) => Freedom::Free,
+                _ => Freedom::Forced,
+            },
+        };
+        match (of(&self.shape.tool_choice), of(&self.shape.function_call)) {
+            (Freedom::Free, other) | (other, Freedom::Free) => other,
+            (Freedom::Forced, _) | (_, Freedom::Forced) => Freedom::Forced,
+            (Freedom::None, Freedom::None) => Freedom::None,
+        }
     }
 
     /// The counts so far.

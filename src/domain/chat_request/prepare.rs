@@ -11,6 +11,7 @@ use super::{
     shape::{Choice, Root},
     splice::Edits,
     tool::Tool,
+    trim,
 };
 use crate::domain::json::Span;
 
@@ -39,33 +40,50 @@ pub(super) fn prepare(
     PreparedRequest { body: edits.apply(body), tally, removed, removed_by_lists, stream: shape.stream }
 }
 
-/// The tools that go, for whatever reason, by place.
+/// What becomes of each tool, for whatever reason, by place.
 struct Gone {
     tools: Vec<bool>,
     functions: Vec<bool>,
+    /// Those that stay, cut down.
+    slim_tools: Vec<bool>,
+    slim_functions: Vec<bool>,
 }
 
 impl Gone {
     fn of(request: &PermittedRequest, selection: &Selection) -> Self {
         let PermittedRequest { shape, barred, .. } = request;
-        let mut gone = Self { tools: barred.tools.clone(), functions: barred.functions.clone() };
-        let Selection::Only(places) = selection else { return gone };
-        let mut chosen = vec![false; request.permitted().count()];
-        for &place in places {
-            if let Some(chosen) = chosen.get_mut(place) {
-                *chosen = true;
+        let mut gone = Self {
+            tools: barred.tools.clone(),
+            functions: barred.functions.clone(),
+            slim_tools: vec![false; barred.tools.len()],
+            slim_functions: vec![false; barred.functions.len()],
+        };
+        let (whole, slim): (&[usize], &[usize]) = match selection {
+            Selection::All => return gone,
+            Selection::Only(places) => (places, &[]),
+            Selection::Slimmed { whole, slim } => (whole, slim),
+        };
+        let mut chosen = vec![Chosen::Gone; request.permitted().count()];
+        for (places, as_what) in [(slim, Chosen::Slim), (whole, Chosen::Whole)] {
+            for &place in places {
+                if let Some(chosen) = chosen.get_mut(place) {
+                    *chosen = as_what;
+                }
             }
         }
         let pinned = request.pinned();
         let mut chosen = chosen.into_iter();
-        for (tools, gone, choice) in [
-            (&shape.tools, &mut gone.tools, &shape.tool_choice),
-            (&shape.functions, &mut gone.functions, &shape.function_call),
+        for (tools, gone, slim, choice) in [
+            (&shape.tools, &mut gone.tools, &mut gone.slim_tools, &shape.tool_choice),
+            (&shape.functions, &mut gone.functions, &mut gone.slim_functions, &shape.function_call),
         ] {
             let before = gone.clone();
-            for (tool, gone) in tools.iter().zip(gone.iter_mut()).filter(|(_, gone)| !**gone) {
+            let marks = gone.iter_mut().zip(slim.iter_mut());
+            for (tool, (gone, slim)) in tools.iter().zip(marks).filter(|(_, (gone, _))| !**gone) {
                 let named = tool.names.all(&request.body).any(|name| pinned.contains(name));
-                *gone = !chosen.next().unwrap_or(true) && !named;
+                let chosen = chosen.next().unwrap_or(Chosen::Whole);
+                *gone = chosen == Chosen::Gone && !named;
+                *slim = chosen == Chosen::Slim && !named;
             }
             if emptied(gone) && choice.demands_a_call(&request.body) {
                 *gone = before;
@@ -73,6 +91,14 @@ impl Gone {
         }
         gone
     }
+}
+
+/// What a selection makes of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chosen {
+    Gone,
+    Slim,
+    Whole,
 }
 
 impl PermittedRequest {
@@ -107,6 +133,16 @@ impl PermittedRequest {
         }
         if !emptied(&gone.tools) {
             self.write_choice(&mut edits);
+        }
+        for (tools, gone, slim) in [
+            (&self.shape.tools, &gone.tools, &gone.slim_tools),
+            (&self.shape.functions, &gone.functions, &gone.slim_functions),
+        ] {
+            for ((tool, gone), slim) in tools.iter().zip(gone).zip(slim) {
+                if !gone && (*slim || tool.exemplified) {
+                    edits.trim(tool.span, trim::cuts(tool.span.of(&self.body), *slim));
+                }
+            }
         }
         edits
     }

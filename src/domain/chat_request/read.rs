@@ -19,6 +19,7 @@ pub(super) fn root(mut scan: Scanner<'_>) -> Result<Shape, Malformed> {
         members: Vec::new(),
         model: None,
         stream: false,
+        messages: Vec::new(),
         tools: Vec::new(),
         functions: Vec::new(),
         tool_choice: Choice::Absent,
@@ -50,6 +51,12 @@ fn member(scan: &mut Scanner<'_>, shape: &mut Shape, root: Option<Root>) -> Resu
         Some(Root::Functions) => shape.functions = tools(scan, path("functions"), Place::Functions)?,
         Some(Root::ToolChoice) => shape.tool_choice = choice::tool_choice(scan, path("tool_choice"))?,
         Some(Root::FunctionCall) => shape.function_call = choice::function_call(scan, path("function_call"))?,
+        Some(Root::Messages) if scan.kind()? == Kind::Array => {
+            scan.array(|scan, _| {
+                shape.messages.push(scan.skip()?);
+                Ok::<_, Malformed>(())
+            })?;
+        }
         // Whether these are what a provider takes is the provider's to say.
         Some(Root::Messages | Root::ParallelToolCalls | Root::WebSearchOptions) | None => {
             scan.skip()?;

@@ -41,6 +41,8 @@ pub(super) struct Shape {
     pub(super) members: Vec<RootMember>,
     pub(super) model: Option<Name>,
     pub(super) stream: bool,
+    /// The place of each message.
+    pub(super) messages: Vec<Span>,
     pub(super) tools: Vec<Tool>,
     pub(super) functions: Vec<Tool>,
     pub(super) tool_choice: Choice,

@@ -14,6 +14,17 @@ impl Edits {
         self.0.push((span, text));
     }
 
+    /// The places that go, where nothing was put in.
+    pub(super) fn into_cuts(mut self) -> Vec<Span> {
+        self.0.sort_by_key(|(span, _)| span.start);
+        self.0.into_iter().map(|(span, _)| span).collect()
+    }
+
+    /// Takes one place out.
+    pub(super) fn take(&mut self, span: Span) {
+        self.cut(span.start, span.end);
+    }
+
     /// Takes the marked elements out of a list of them (the members of an object, the elements of an array), each
     /// with one comma and the white space between: that before it, or, where nothing stays before it, that after
     /// it. White space next to the brackets stays, so that all that stays is as the client wrote it.
@@ -38,6 +49,13 @@ impl Edits {
         }
         if let (Some(start), Some(last)) = (leading, before) {
             self.cut(start, last.end);
+        }
+    }
+
+    /// Takes places of a part of the body out of it.
+    pub(super) fn trim(&mut self, part: Span, cuts: Vec<Span>) {
+        for cut in cuts {
+            self.cut(part.start + cut.start, part.start + cut.end);
         }
     }
 

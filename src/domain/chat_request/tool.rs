@@ -1,7 +1,7 @@
 //! What a tool is called, in every shape that carries one: `tools`, `functions` and the entries of `tool_choice`.
 
 use super::{
-    Malformed,
+    EXAMPLES, Malformed,
     governed::{Path, Said, object, string},
     shape::Name,
 };
@@ -20,6 +20,8 @@ pub(super) struct Tool {
     pub(super) names: Names,
     /// Whether it brings further tools inside. Nobody checked what those are called, so that it passes no list.
     pub(super) nests: bool,
+    /// Whether it brings examples for Orqen, which are not sent on.
+    pub(super) exemplified: bool,
 }
 
 /// What a tool is called. All of its names count: it is denied if one is, and allowed only if every one is.
@@ -119,7 +121,9 @@ fn tool(scan: &mut Scanner<'_>, path: Path<'_>, place: Place) -> Result<Tool, Ma
             scan.skip().map(|_| ()).map_err(Malformed::from)
         }
     })?;
-    Ok(Tool { span, names: naming.resolve(path, place)?, nests })
+    // Looked for in the bytes: one search, against a comparison with every member of every tool.
+    let exemplified = memchr::memmem::find(span.of(scan.source().as_bytes()), EXAMPLES.as_bytes()).is_some();
+    Ok(Tool { span, names: naming.resolve(path, place)?, nests, exemplified })
 }
 
 /// The members of an object that name a tool, as they come.

@@ -12,7 +12,7 @@ use prost_reflect::MessageDescriptor;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
-    chat::{AnswerBody, ChatAnswer, typed},
+    chat::{AnswerBody, ChatAnswer, Pruned, typed},
     domain::{caller::Caller, usage::ToolTally},
     proto::{
         POOL,
@@ -26,6 +26,10 @@ mod chunks;
 mod provider_error;
 
 use self::{chunks::chunks, provider_error::provider_error};
+
+const ROUTING: HeaderName = HeaderName::from_static("x-orqen-routing");
+const RATIO: HeaderName = HeaderName::from_static("x-orqen-prune-ratio");
+const SKIPPED: HeaderName = HeaderName::from_static("x-orqen-prune-skipped");
 
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -49,7 +53,7 @@ impl Chat {
         let mut response = HttpResponse::new(answer.body);
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
-        tally_headers(&answer.tally, response.headers_mut());
+        tool_headers(&answer.tally, answer.pruned, response.headers_mut());
         Ok(response)
     }
 
@@ -73,7 +77,7 @@ fn descriptor(name: &str) -> MessageDescriptor {
 }
 
 /// What became of the tools, for the client to see.
-fn tally_headers(tally: &ToolTally, headers: &mut HeaderMap) {
+fn tool_headers(tally: &ToolTally, pruned: Pruned, headers: &mut HeaderMap) {
     let mut set = |name: &'static str, count: u32| {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(count));
     };
@@ -82,6 +86,14 @@ fn tally_headers(tally: &ToolTally, headers: &mut HeaderMap) {
     set("x-orqen-tools-output", tally.output);
     if tally.would_deny > 0 {
         set("x-orqen-tools-would-deny", tally.would_deny);
+    }
+    let Some(routing) = pruned.routing else { return };
+    headers.insert(ROUTING, HeaderValue::from_static(routing.as_str()));
+    // Of those that the lists let through, as many went on.
+    let ratio = format!("{}/{}", tally.output, tally.input - tally.denied);
+    headers.insert(RATIO, HeaderValue::try_from(ratio).expect("digits and a slash"));
+    if let Some(skipped) = pruned.skipped {
+        headers.insert(SKIPPED, HeaderValue::from_static(skipped.as_str()));
     }
 }
 
@@ -95,7 +107,7 @@ fn metadata(answer: &ChatAnswer) -> MetadataMap {
     for name in binary {
         headers.remove(name);
     }
-    tally_headers(&answer.tally, &mut headers);
+    tool_headers(&answer.tally, answer.pruned, &mut headers);
     MetadataMap::from_headers(headers)
 }
 

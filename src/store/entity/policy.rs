@@ -14,6 +14,7 @@ pub struct Model {
     pub weekly_token_budget: Option<i64>,
     pub tool_window: Option<i64>,
     pub max_keys: Option<i64>,
+    pub prune_mode: Option<String>,
     pub revision: i64,
     pub updated_at: DateTimeUtc,
 }

@@ -63,6 +63,7 @@ fn policy() -> TableCreateStatement {
         .col(big_integer_null("weekly_token_budget"))
         .col(big_integer_null("tool_window"))
         .col(big_integer_null("max_keys"))
+        .col(text_null("prune_mode"))
         .col(big_integer("revision"))
         .col(time("updated_at"))
         .foreign_key(ForeignKey::create().from("policy", "account_id").to("account", "id"))

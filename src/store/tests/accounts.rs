@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::{
-    domain::policy::Policy,
+    domain::policy::{Policy, PruneMode},
     store::{CreateAccountError, UpdateAccountError},
 };
 
@@ -15,6 +15,7 @@ const FULL: PolicyValues = PolicyValues {
     weekly_token_budget: Some(4),
     tool_window: Some(5),
     max_keys: Some(1_000),
+    prune_mode: Some(PruneMode::Balanced),
 };
 
 #[tokio::test]

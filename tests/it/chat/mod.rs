@@ -8,6 +8,7 @@ mod demo;
 mod errors;
 mod fidelity;
 mod headers;
+mod pruning;
 mod retries;
 mod spellings;
 mod stop;

@@ -218,6 +218,7 @@ fn policies() -> Vec<Case> {
         "weekly_token_budget",
         "tool_window",
         "max_keys",
+        "prune_mode",
     ];
     let set = |value: i64| {
         move |turn: &Turn| v1::UpdatePolicyRequest {
@@ -227,6 +228,7 @@ fn policies() -> Vec<Case> {
             daily_token_budget: Some(value),
             weekly_token_budget: Some(value),
             tool_window: Some(value),
+            prune_mode: Some(v1::PruneMode::Balanced.into()),
             max_keys: None,
             update_mask: mask(fields),
         }

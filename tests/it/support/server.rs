@@ -140,7 +140,10 @@ impl TestServer {
         issuer: Arc<Issuer>,
     ) -> Self {
         let clock = Arc::clone(&settings.clock);
-        let mut app = App::start(effective.config(), &effective.environment(), clock).await.unwrap();
+        // Boxed: a start is a large future, and every test awaits one.
+        let environment = effective.environment();
+        let started = Box::pin(App::start(effective.config(), &environment, clock)).await;
+        let mut app = started.unwrap();
         let first_key = app.take_first_key().map(|key| key.secret.expose().to_owned());
         let (stop, stopped) = oneshot::channel();
         let (address, admin_address) = (app.address(), app.admin_address());

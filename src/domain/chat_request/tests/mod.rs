@@ -5,6 +5,7 @@ mod laws;
 mod parse;
 mod permit;
 mod splice;
+mod trim;
 
 use super::*;
 

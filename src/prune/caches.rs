@@ -1,0 +1,94 @@
+//! Tools and indexes by the hash of what they were read from, bounded by their size in memory.
+//!
+//! The hash has 128 bits and a seed of its own for each process, so that nobody can make two definitions that share
+//! one. Were it to happen all the same, a tool would be chosen by the words of another: a worse choice among tools
+//! that are all permitted, and nothing else.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use moka::sync::Cache;
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+
+use super::{index::Index, tool::Tool};
+use crate::domain::chat_request::OfferedTool;
+
+/// The most tools that are indexed. Providers take 128; beyond this an index would take too long and too much.
+pub(super) const TOOLS_MAX: usize = 4096;
+
+/// What was read before.
+#[derive(Debug)]
+pub(super) struct Caches {
+    seed: u64,
+    tools: Cache<u128, Arc<Tool>>,
+    sets: Cache<u128, Arc<Index>>,
+}
+
+impl Caches {
+    /// Empty caches that hold so many bytes together: a third in tools, the rest in indexes over them.
+    pub(super) fn new(bytes: u64, seed: u64) -> Self {
+        let weigh = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        Self {
+            seed,
+            tools: Cache::builder()
+                .weigher(move |_, tool: &Arc<Tool>| weigh(tool.bytes()))
+                .max_capacity(bytes / 3)
+                .build(),
+            sets: Cache::builder()
+                .weigher(move |_, index: &Arc<Index>| weigh(index.bytes()))
+                .max_capacity(bytes - bytes / 3)
+                .build(),
+        }
+    }
+
+    /// The index of these tools; `None` when those that are new take longer than `budget` or there are too many. What
+    /// was read by then is kept, so that the next request gets further.
+    pub(super) fn index(
+        &self,
+        tools: &[OfferedTool<'_>],
+        budget: Option<Duration>,
+        depth: usize,
+    ) -> Option<Arc<Index>> {
+        if tools.len() > TOOLS_MAX {
+            return None;
+        }
+        let hashes: Vec<u128> = tools.iter().map(|tool| xxh3_128_with_seed(tool.json, self.seed)).collect();
+        let mut all = Vec::with_capacity(hashes.len() * 16);
+        hashes.iter().for_each(|hash| all.extend_from_slice(&hash.to_le_bytes()));
+        let set = xxh3_128(&all);
+        if let Some(index) = self.sets.get(&set)
+            && index.tools.len() == tools.len()
+        {
+            return Some(index);
+        }
+        let deadline = budget.map(|budget| Instant::now() + budget);
+        let mut read = Vec::with_capacity(tools.len());
+        for (tool, hash) in tools.iter().zip(&hashes) {
+            if let Some(known) = self.tools.get(hash) {
+                read.push(known);
+                continue;
+            }
+            let new = Arc::new(Tool::read(tool.name, tool.json, depth));
+            self.tools.insert(*hash, Arc::clone(&new));
+            read.push(new);
+            if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                return None;
+            }
+        }
+        let ids = hashes.iter().map(|hash| *hash as u64).collect();
+        let names: Vec<&str> = tools.iter().map(|tool| tool.name).collect();
+        let index = Arc::new(Index::new(read, ids, &names));
+        self.sets.insert(set, Arc::clone(&index));
+        Some(index)
+    }
+
+    /// Puts an index where it does not belong, as a fault would.
+    #[cfg(test)]
+    pub(super) fn poison(&self, tools: &[OfferedTool<'_>], index: Arc<Index>) {
+        let hashes: Vec<u128> = tools.iter().map(|tool| xxh3_128_with_seed(tool.json, self.seed)).collect();
+        let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+        self.sets.insert(xxh3_128(&bytes), index);
+    }
+}

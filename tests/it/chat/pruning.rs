@@ -1,0 +1,163 @@
+//! Pruning as an agent and a provider see it: which tools arrive, what the headers say, and that the lists come first.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::support::upstream::Reply;
+
+/// A house that prunes every conversation, however slow a debug build on a busy machine is.
+async fn house() -> House {
+    let pruning = "[pruning]\nlearning_share = 0.0\nscoring_budget = \"1s\"\nindexing_budget = \"1s\"";
+    House::with(|settings| settings.toml(pruning)).await
+}
+
+/// Sixty tools of which one is about the weather.
+fn tools() -> Vec<Value> {
+    let subjects = [
+        "invoice",
+        "playlist",
+        "repository",
+        "flight",
+        "hotel",
+        "backup",
+        "article",
+        "ticket",
+        "stock",
+        "lamp",
+    ];
+    let verbs = ["list", "create", "update", "delete", "export", "archive"];
+    let mut tools: Vec<Value> = subjects
+        .iter()
+        .flat_map(|subject| {
+            verbs.iter().map(move |verb| {
+                tool(&format!("{verb}_{subject}"), &format!("{verb} the {subject} of a customer"))
+            })
+        })
+        .collect();
+    tools[17] = tool("get_weather", "Current weather of a city");
+    tools
+}
+
+fn tool(name: &str, description: &str) -> Value {
+    json!({"type": "function", "function": {"name": name, "description": description, "parameters": {
+        "type": "object", "required": ["id"], "properties": {
+            "id": {"type": "string", "description": "Which one; it was given when it was made, and never changes"}}}}})
+}
+
+fn asking(text: &str) -> String {
+    json!({"model": "gpt-4o", "messages": [{"role": "user", "content": text}], "tools": tools()}).to_string()
+}
+
+fn received_names(upstream: &ScriptedUpstream) -> Vec<String> {
+    let sent: Value = serde_json::from_slice(&upstream.last().body).unwrap();
+    let tools = sent["tools"].as_array().cloned().unwrap_or_default();
+    tools.iter().map(|tool| tool["function"]["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_gets_the_tools_that_the_turn_needs_and_the_headers_say_so() {
+    let house = house().await;
+    let agent = house.denied(&["*_lamp"]).await;
+    for door in DOORS {
+        let outcome = agent.enters(door, asking("What is the weather in Oslo?")).await;
+        let names = received_names(&house.upstream);
+        assert!(names.contains(&"get_weather".to_owned()) && names.len() < 40, "{names:?}");
+        assert!(!names.iter().any(|name| name.ends_with("_lamp")));
+        assert_eq!(outcome.header("x-orqen-tools-input"), Some("60"));
+        assert_eq!(outcome.header("x-orqen-tools-denied"), Some("6"));
+        assert_eq!(outcome.header("x-orqen-tools-output"), Some(names.len().to_string().as_str()));
+        assert_eq!(outcome.header("x-orqen-prune-ratio"), Some(format!("{}/54", names.len()).as_str()));
+        assert_eq!(outcome.header("x-orqen-routing"), Some("keyword"));
+        assert_eq!(outcome.header("x-orqen-prune-skipped"), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_may_ask_for_less_pruning_and_never_for_more() {
+    let house = house().await;
+    let agent = house.agent().await;
+    let ask = async |mode: &'static str| {
+        let rest = agent.rest().with_headers({
+            let mut headers = agent.rest().request(Method::POST, CHAT).headers().clone();
+            headers.insert("x-orqen-prune", mode.parse().unwrap());
+            headers
+        });
+        rest.send(Method::POST, CHAT, asking("What is the weather in Oslo?")).await
+    };
+    let off = ask("off").await;
+    assert_eq!((off.header("x-orqen-prune-skipped"), received_names(&house.upstream).len()), ("off", 60));
+    ask("safe").await.success();
+    let safe = received_names(&house.upstream);
+    let wished = ask("aggressive").await;
+    assert_eq!((wished.status.as_u16(), received_names(&house.upstream)), (200, safe), "the account is safe");
+    let sent: Value = serde_json::from_slice(&house.upstream.last().body).unwrap();
+    assert!(sent["tools"][0]["function"]["parameters"]["properties"]["id"]["description"].is_string());
+    let error = ask("most").await.refused(400, "invalid_request_error");
+    assert_eq!(error["param"], "x-orqen-prune");
+    assert!(error["message"].as_str().unwrap().contains("off, safe, balanced or aggressive"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accounts_policy_says_how_much_is_pruned_at_once() {
+    let house = house().await;
+    let agent = house.agent().await;
+    let account = house.operator.account_id().await;
+    agent.posts(asking("What is the weather in Oslo?")).await.success();
+    let answer = house.operator.update_policy(&account, json!({"prune_mode": "aggressive"})).await.success();
+    assert_eq!(answer["policy"]["prune_mode"], "aggressive");
+    agent.posts(asking("What is the weather in Bergen?")).await.success();
+    let sent: Value = serde_json::from_slice(&house.upstream.last().body).unwrap();
+    let tools = sent["tools"].as_array().unwrap();
+    let slim =
+        |tool: &&Value| tool["function"]["parameters"]["properties"]["id"] == json!({"type": "string"});
+    assert!(tools.iter().any(|tool| slim(&tool)) && !tools.iter().all(|tool| slim(&tool)), "{sent}");
+    house.operator.update_policy(&account, json!({"prune_mode": "off"})).await.success();
+    let answer = agent.posts(asking("What is the weather in Bodø?")).await;
+    assert_eq!(answer.header("x-orqen-prune-skipped"), "off");
+    let answer = house.operator.update_policy(&account, json!({"prune_mode": null})).await.success();
+    assert_eq!(answer["policy"]["prune_mode"], Value::Null);
+    let refused = house.operator.update_policy(&account, json!({"prune_mode": "most"})).await;
+    refused.refused(400, "invalid_request_error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_to_a_pruned_tool_in_an_answer_brings_it_back_for_the_conversation() {
+    let house = house().await;
+    let agent = house.agent().await;
+    let call = r#"{"choices":[{"index":0,"message":{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"NAME","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#;
+    let pieces = |name: &str| {
+        let delta = format!(
+            r#"data: {{"choices":[{{"index":0,"delta":{{"tool_calls":[{{"index":0,"id":"c","function":{{"name":"{name}","arguments":""}}}}]}}}}]}}"#
+        );
+        let (one, other) = delta.split_at(60);
+        Reply::events(&["data: {\"choices\":[]}\n\n", one, &format!("{other}\n\n"), "data: [DONE]\n\n"])
+    };
+    agent.posts(asking("What is the weather in Oslo?")).await.success();
+    let sent = received_names(&house.upstream);
+    let gone: Vec<String> = tools()
+        .iter()
+        .map(|tool| tool["function"]["name"].as_str().unwrap().to_owned())
+        .filter(|name| !sent.contains(name))
+        .collect();
+    house.upstream.will(Reply::json(&call.replace("NAME", &gone[0])));
+    agent.posts(asking("What is the weather in Oslo?")).await.success();
+    house.upstream.will(pieces(&gone[1]));
+    assert_eq!(agent.posts(asking("What is the weather in Oslo?")).await.status, 200);
+    agent.posts(asking("What is the weather in Oslo?")).await.success();
+    let sent = received_names(&house.upstream);
+    assert!(gone[..2].iter().all(|name| sent.contains(name)), "{gone:?} {sent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn examples_are_never_sent_on_whether_anything_is_pruned_or_not() {
+    let house = House::with(|settings| settings.toml("[pruning]\nenabled = false")).await;
+    let agent = house.agent().await;
+    let body = r#"{"model":"gpt-4o","tools":[{"type":"function","function":{"name":"a", "x-orqen-examples": ["x"] ,"strict":true}}]}"#;
+    for door in DOORS {
+        let outcome = agent.enters(door, body).await;
+        assert_eq!(outcome.header("x-orqen-prune-skipped"), Some("off"));
+        let expected =
+            r#"{"model":"gpt-4o","tools":[{"type":"function","function":{"name":"a","strict":true}}]}"#;
+        assert_eq!(house.upstream.last().text(), expected.replace(r#""a","#, r#""a" ,"#));
+    }
+}
