@@ -8,13 +8,14 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 
 /// The files whose services and messages are ours.
-const PROTOS: [&str; 8] = [
+const PROTOS: [&str; 9] = [
     "orqen/v1/access.proto",
     "orqen/v1/key.proto",
     "orqen/v1/key_service.proto",
     "orqen/v1/chat.proto",
     "orqen/v1/chat_service.proto",
     "orqen/v1/usage_service.proto",
+    "orqen/v1/tool_service.proto",
     "orqen/v1/account_service.proto",
     "google/api/httpbody.proto",
 ];

@@ -1,5 +1,6 @@
 //! What a request may ask of the pruner, in its headers and by whom it comes from.
 
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName};
 
 use super::ChatError;
@@ -49,7 +50,12 @@ impl<'h> Wish<'h> {
     }
 
     /// What is asked for `caller`: the account's mode, or the configured one, and no more than the header wishes.
-    pub(super) fn ask(&self, caller: &Caller, configured: Option<PruneMode>) -> Result<Ask<'h>, ChatError> {
+    pub(super) fn ask(
+        &self,
+        caller: &Caller,
+        configured: Option<PruneMode>,
+        now: DateTime<Utc>,
+    ) -> Result<Ask<'h>, ChatError> {
         let account = caller.account().ok_or(ChatError::NoAccount)?.load();
         let mode = configured.map_or(PruneMode::Off, |mode| account.policy.prune_mode.unwrap_or(mode));
         let least = match caller.key() {
@@ -62,6 +68,7 @@ impl<'h> Wish<'h> {
             mode: mode.min(self.most),
             least: least.and_then(|least| usize::try_from(least).ok()).unwrap_or_default(),
             session: self.session,
+            now,
         })
     }
 }

@@ -12,6 +12,7 @@ pub mod typed;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::HeaderMap;
 
 use crate::{
@@ -19,7 +20,9 @@ use crate::{
     domain::{
         caller::Caller,
         chat_request::{Bounds, ChatRequest, Malformed, Refused},
+        key::AccountId,
         policy::PruneMode,
+        tool_health::ToolHealth,
         usage::Ended,
     },
     prune::Pruner,
@@ -68,6 +71,13 @@ pub struct ChatPipeline {
     pub bounds: Bounds,
 }
 
+/// Who asks, how and when.
+struct Asked<'a> {
+    caller: &'a Caller,
+    headers: &'a HeaderMap,
+    now: DateTime<Utc>,
+}
+
 impl ChatPipeline {
     /// Answers the request in `body`, with those of the client's headers that the upstream lets through.
     ///
@@ -79,8 +89,10 @@ impl ChatPipeline {
         headers: &HeaderMap,
     ) -> Result<ChatAnswer, ChatError> {
         let account = caller.account().ok_or(ChatError::NoAccount)?.id;
-        let mut pending = self.recorder.begin(account, caller.key_id(), self.clock.now());
-        match self.forward(caller, body, headers, &mut pending).await {
+        let now = self.clock.now();
+        let mut pending = self.recorder.begin(account, caller.key_id(), now);
+        let asked = Asked { caller, headers, now };
+        match self.forward(&asked, body, &mut pending).await {
             Ok(answer) => Ok(answer.metered(pending)),
             Err(error) => {
                 pending.end(if matches!(error, ChatError::Upstream(_)) {
@@ -95,11 +107,11 @@ impl ChatPipeline {
 
     async fn forward(
         &self,
-        caller: &Caller,
+        asked: &Asked<'_>,
         body: Bytes,
-        headers: &HeaderMap,
         pending: &mut Pending,
     ) -> Result<answer::Unmetered, ChatError> {
+        let Asked { caller, headers, now } = *asked;
         let wish = Wish::read(headers)?;
         let request = ChatRequest::parse(body, &self.bounds)?;
         let route = self.catalog.resolve(request.model())?;
@@ -110,13 +122,18 @@ impl ChatPipeline {
                     pending.tools(*tally, &[]);
                 }
             })?;
-        let choice = self.pruner.choose(&permitted, &wish.ask(caller, self.prune_mode)?);
+        let choice = self.pruner.choose(&permitted, &wish.ask(caller, self.prune_mode, now)?);
         let prepared = permitted.keep(&choice.selection, route.model.as_deref());
         pending.tools(prepared.tally(), prepared.removed());
         let pruned = Pruned { routing: choice.routing, skipped: choice.skipped };
         let response = self.client.send(&route.upstream, &prepared, headers).await?;
         let watch = choice.ticket.map(|ticket| Watch::new(Arc::clone(&self.pruner), ticket, &response));
         Ok(answer::Unmetered { response, tally: prepared.tally(), pruned, watch })
+    }
+
+    /// How the tools that an account's agents offer have fared.
+    pub fn tool_health(&self, account: AccountId) -> Vec<ToolHealth> {
+        self.pruner.tool_health(account)
     }
 
     /// The models that requests may name.

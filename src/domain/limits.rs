@@ -14,7 +14,7 @@ pub struct OwnLimits {
     pub daily_token_budget: Option<i64>,
     /// Saved tokens an ISO week.
     pub weekly_token_budget: Option<i64>,
-    /// Tools that pruning aims at.
+    /// The least number of tools that pruning keeps.
     pub k_target_override: Option<i64>,
 }
 
@@ -73,7 +73,7 @@ pub struct Limits {
     pub daily_token_budget: Limit,
     /// Saved tokens an ISO week.
     pub weekly_token_budget: Limit,
-    /// Tools that pruning aims at.
+    /// The least number of tools that pruning keeps.
     pub k_target: Limit,
 }
 
@@ -85,7 +85,11 @@ impl Limits {
             concurrent_requests: Limit::tighter(None, policy.concurrent_requests),
             daily_token_budget: Limit::tighter(own.daily_token_budget, policy.daily_token_budget),
             weekly_token_budget: Limit::tighter(own.weekly_token_budget, policy.weekly_token_budget),
-            k_target: Limit { value: own.k_target_override, from_key: own.k_target_override.is_some() },
+            // Neither is the tighter: it says how pruning is done, and what a key says of itself is nearer.
+            k_target: Limit {
+                value: own.k_target_override.or(policy.tool_window),
+                from_key: own.k_target_override.is_some(),
+            },
         }
     }
 }
@@ -106,6 +110,18 @@ mod tests {
         assert_eq!(held(Some(90), Some(60)), Limit { value: Some(60), from_key: false });
         assert_eq!(held(None, Some(60)), Limit { value: Some(60), from_key: false });
         assert_eq!(held(Some(10), None), Limit { value: Some(10), from_key: true });
+        assert_eq!(held(None, None), Limit { value: None, from_key: false });
+    }
+
+    #[test]
+    fn a_key_keeps_as_many_tools_as_it_says_itself_or_else_as_the_policy_says() {
+        let held = |own, policy| {
+            let own = OwnLimits { k_target_override: own, ..OwnLimits::default() };
+            Limits::of(&own, &PolicyValues { tool_window: policy, ..PolicyValues::default() }).k_target
+        };
+        assert_eq!(held(None, Some(8)), Limit { value: Some(8), from_key: false });
+        assert_eq!(held(Some(12), Some(8)), Limit { value: Some(12), from_key: true });
+        assert_eq!(held(Some(4), Some(8)), Limit { value: Some(4), from_key: true });
         assert_eq!(held(None, None), Limit { value: None, from_key: false });
     }
 

@@ -11,6 +11,7 @@ pub mod key;
 pub mod limits;
 pub mod policy;
 pub mod secret;
+pub mod tool_health;
 pub mod toollist;
 pub mod usage;
 pub mod violation;

@@ -18,6 +18,13 @@ use crate::domain::chat_request::OfferedTool;
 /// The most tools that are indexed. Providers take 128; beyond this an index would take too long and too much.
 pub(super) const TOOLS_MAX: usize = 4096;
 
+/// What the definitions of a request's tools hash to, one by one and together.
+#[derive(Debug)]
+pub(super) struct Hashes {
+    pub(super) each: Vec<u128>,
+    pub(super) set: u128,
+}
+
 /// What was read before.
 #[derive(Debug)]
 pub(super) struct Caches {
@@ -43,29 +50,29 @@ impl Caches {
         }
     }
 
-    /// The index of these tools; `None` when those that are new take longer than `budget` or there are too many. What
-    /// was read by then is kept, so that the next request gets further.
-    pub(super) fn index(
+    /// The hashes of these tools' definitions, and of the set that they are.
+    pub(super) fn hashes(&self, tools: &[OfferedTool<'_>]) -> Hashes {
+        let each: Vec<u128> = tools.iter().map(|tool| xxh3_128_with_seed(tool.json, self.seed)).collect();
+        let mut all = Vec::with_capacity(each.len() * 16);
+        each.iter().for_each(|hash| all.extend_from_slice(&hash.to_le_bytes()));
+        Hashes { set: xxh3_128(&all), each }
+    }
+
+    /// What there is to know of each of these tools; `None` when those that are new take longer than `budget` or
+    /// there are too many. What was read by then is kept, so that the next request gets further.
+    pub(super) fn read(
         &self,
         tools: &[OfferedTool<'_>],
+        hashes: &Hashes,
         budget: Option<Duration>,
         depth: usize,
-    ) -> Option<Arc<Index>> {
+    ) -> Option<Vec<Arc<Tool>>> {
         if tools.len() > TOOLS_MAX {
             return None;
         }
-        let hashes: Vec<u128> = tools.iter().map(|tool| xxh3_128_with_seed(tool.json, self.seed)).collect();
-        let mut all = Vec::with_capacity(hashes.len() * 16);
-        hashes.iter().for_each(|hash| all.extend_from_slice(&hash.to_le_bytes()));
-        let set = xxh3_128(&all);
-        if let Some(index) = self.sets.get(&set)
-            && index.tools.len() == tools.len()
-        {
-            return Some(index);
-        }
         let deadline = budget.map(|budget| Instant::now() + budget);
         let mut read = Vec::with_capacity(tools.len());
-        for (tool, hash) in tools.iter().zip(&hashes) {
+        for (tool, hash) in tools.iter().zip(&hashes.each) {
             if let Some(known) = self.tools.get(hash) {
                 read.push(known);
                 continue;
@@ -77,18 +84,31 @@ impl Caches {
                 return None;
             }
         }
-        let ids = hashes.iter().map(|hash| *hash as u64).collect();
+        Some(read)
+    }
+
+    /// The index of these tools, which `read` gives where there is none yet.
+    pub(super) fn index(
+        &self,
+        tools: &[OfferedTool<'_>],
+        hashes: &Hashes,
+        read: impl FnOnce() -> Vec<Arc<Tool>>,
+    ) -> Arc<Index> {
+        if let Some(index) = self.sets.get(&hashes.set)
+            && index.tools.len() == tools.len()
+        {
+            return index;
+        }
+        let ids = hashes.each.iter().map(|hash| *hash as u64).collect();
         let names: Vec<&str> = tools.iter().map(|tool| tool.name).collect();
-        let index = Arc::new(Index::new(read, ids, &names));
-        self.sets.insert(set, Arc::clone(&index));
-        Some(index)
+        let index = Arc::new(Index::new(read(), ids, &names));
+        self.sets.insert(hashes.set, Arc::clone(&index));
+        index
     }
 
     /// Puts an index where it does not belong, as a fault would.
     #[cfg(test)]
     pub(super) fn poison(&self, tools: &[OfferedTool<'_>], index: Arc<Index>) {
-        let hashes: Vec<u128> = tools.iter().map(|tool| xxh3_128_with_seed(tool.json, self.seed)).collect();
-        let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
-        self.sets.insert(xxh3_128(&bytes), index);
+        self.sets.insert(self.hashes(tools).set, index);
     }
 }

@@ -3,8 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Ask, Choice, Pruner, Routing, Skipped, Ticket,
+    Ask, Choice, Chosen, Pruner, Routing, Skipped, Ticket,
+    caches::Hashes,
     conversation::Conversation,
+    health::Offer,
     identity,
     index::Index,
     learned::Lift,
@@ -34,9 +36,11 @@ impl Pruner {
         if tools.is_empty() {
             return Choice::without_tools();
         }
-        let index = match self.indexed(request, ask, &tools) {
+        let hashes = self.caches.hashes(&tools);
+        let offer = self.offer(ask, &tools, &hashes);
+        let index = match self.indexed(request, ask, (&tools, &hashes), offer.as_deref()) {
             Ok(index) => index,
-            Err(skipped) => return Choice::unpruned(skipped),
+            Err(skipped) => return Choice::unpruned_of(skipped, offer.as_ref(), None, ask.now),
         };
         let began = Instant::now();
         #[cfg(test)]
@@ -46,7 +50,7 @@ impl Pruner {
         let set = identity::set(ask, &index.name_hashes);
         let conversation = Conversation::read(&messages, self.settings.depth);
         let called = conversation.called.last().map(|name| identity::name_hash(name));
-        let ticket = |kept: Arc<[bool]>| Ticket {
+        let chosen = |kept: Arc<[bool]>| Chosen {
             index: Arc::clone(&index),
             kept,
             conversation: conversation_id,
@@ -54,7 +58,8 @@ impl Pruner {
             previous: called,
         };
         let everything = || -> Arc<[bool]> { vec![true; index.tools.len()].into() };
-        let unpruned = |skipped| Choice { ticket: Some(ticket(everything())), ..Choice::unpruned(skipped) };
+        let unpruned =
+            |skipped| Choice::unpruned_of(skipped, offer.as_ref(), Some(chosen(everything())), ask.now);
         if self.is_sample(conversation_id) {
             return unpruned(Skipped::Learning);
         }
@@ -67,8 +72,8 @@ impl Pruner {
             return unpruned(Skipped::Timeout);
         }
         let known = self.settings.pins.then(|| self.pins.find(conversation_id)).flatten();
-        if let Some(pin) = &known {
-            self.count_missed(&index, &conversation, pin);
+        if let (Some(pin), Some(offer)) = (&known, &offer) {
+            self.count_missed(&index, &conversation, pin, |place| offer.missed(place, ask.now));
         }
         let (pin, changed) = renewed(&index, &scored, ask, known.as_ref());
         if self.settings.pins && changed {
@@ -77,10 +82,25 @@ impl Pruner {
         let tier = |place: usize| {
             if scored.always[place] { Some(Tier::Whole) } else { pin.get(&index.ids[place]).copied() }
         };
-        let kept: Arc<[bool]> = (0..tools.len()).map(|place| tier(place).is_some()).collect();
         let selection = selection(tools.len(), tier);
-        let skipped = (selection == Selection::All).then_some(Skipped::NoEvidence);
-        Choice { selection, routing: Some(Routing::Keyword), skipped, ticket: Some(ticket(kept)), changed }
+        if selection == Selection::All {
+            return Choice { changed, ..unpruned(Skipped::NoEvidence) };
+        }
+        let kept: Arc<[bool]> = (0..tools.len()).map(|place| tier(place).is_some()).collect();
+        let ticket = offer.map(|offer| {
+            offer.went(&kept);
+            Ticket { at: ask.now, offer, chosen: Some(chosen(kept)) }
+        });
+        Choice { selection, routing: Some(Routing::Keyword), skipped: None, ticket, changed }
+    }
+
+    /// The set that these tools are to the account; `None` when reading those that are new takes too long.
+    fn offer(&self, ask: &Ask<'_>, tools: &[OfferedTool<'_>], hashes: &Hashes) -> Option<Arc<Offer>> {
+        self.health.find(ask.account, hashes.set).or_else(|| {
+            let budget = self.settings.indexing_budget;
+            let read = self.caches.read(tools, hashes, budget, self.settings.depth)?;
+            Some(self.health.open(ask.account, hashes.set, tools, &read))
+        })
     }
 
     /// The index of the tools, or why they are not pruned.
@@ -88,7 +108,8 @@ impl Pruner {
         &self,
         request: &PermittedRequest,
         ask: &Ask<'_>,
-        tools: &[OfferedTool<'_>],
+        (tools, hashes): (&[OfferedTool<'_>], &Hashes),
+        offer: Option<&Offer>,
     ) -> Result<Arc<Index>, Skipped> {
         if ask.mode == PruneMode::Off {
             return Err(Skipped::Off);
@@ -100,19 +121,20 @@ impl Pruner {
         if tools.len() < self.settings.least_tools || tokens < self.settings.least_tokens {
             return Err(Skipped::SmallToolset);
         }
-        let budget = self.settings.indexing_budget;
-        self.caches.index(tools, budget, self.settings.depth).ok_or(Skipped::Budget)
+        let offer = offer.ok_or(Skipped::Budget)?;
+        Ok(self.caches.index(tools, hashes, || offer.read()))
     }
 
     /// Counts the latest call when it was to a tool that pruning had removed, of which the answer's side has not
     /// taken note: it would be in the set.
-    fn count_missed(&self, index: &Index, conversation: &Conversation, pin: &Pin) {
+    fn count_missed(&self, index: &Index, conversation: &Conversation, pin: &Pin, note: impl FnOnce(usize)) {
         if !conversation.after_tool {
             return;
         }
         let missed = conversation.called.last().and_then(|name| index.named(name));
-        if missed.is_some_and(|place| !pin.contains_key(&index.ids[place])) {
+        if let Some(place) = missed.filter(|place| !pin.contains_key(&index.ids[*place])) {
             self.misses.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            note(place);
         }
     }
 

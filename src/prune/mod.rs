@@ -5,9 +5,11 @@
 //! way of a decision is `decide`: what is never pruned, the index of the tools, the conversation, the scores, the
 //! window, the conversation's own set. The same state and request give the same decision.
 
+mod advice;
 mod caches;
 mod conversation;
 mod decide;
+mod health;
 mod identity;
 mod index;
 mod learned;
@@ -29,16 +31,25 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     config,
     domain::{
         chat_request::{PermittedRequest, Selection},
         key::{AccountId, KeyId},
         policy::PruneMode,
+        tool_health::ToolHealth,
     },
 };
 
-use self::{caches::Caches, index::Index, learned::Learned, pins::Pins};
+use self::{
+    caches::Caches,
+    health::{Health, Offer},
+    index::Index,
+    learned::Learned,
+    pins::Pins,
+};
 
 /// What is asked of the pruner beside the request.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +64,8 @@ pub struct Ask<'a> {
     pub least: usize,
     /// The client's name for the conversation, if it gave one.
     pub session: Option<&'a str>,
+    /// When it asks.
+    pub now: DateTime<Utc>,
 }
 
 /// How tools were compared with the conversation.
@@ -126,6 +139,15 @@ pub struct Choice {
 /// What was offered and what went on, until it is known what was called.
 #[derive(Debug, Clone)]
 pub struct Ticket {
+    at: DateTime<Utc>,
+    offer: Arc<Offer>,
+    /// `None` where the tools were not compared.
+    chosen: Option<Chosen>,
+}
+
+/// What the pruner compared, and what it kept.
+#[derive(Debug, Clone)]
+struct Chosen {
     index: Arc<Index>,
     /// By place, whether the tool went on.
     kept: Arc<[bool]>,
@@ -184,6 +206,7 @@ pub struct Pruner {
     caches: Caches,
     pins: Pins,
     learned: Learned,
+    health: Health,
     misses: AtomicU64,
     #[cfg(test)]
     fault: std::sync::Mutex<Option<fn()>>,
@@ -196,6 +219,7 @@ impl Pruner {
             caches: Caches::new(settings.cache_bytes, settings.seed),
             pins: Pins::new(settings.conversations),
             learned: Learned::new(),
+            health: Health::new(),
             misses: AtomicU64::new(0),
             settings,
             #[cfg(test)]
@@ -216,17 +240,28 @@ impl Pruner {
     /// Takes note of what was called with the tools of `ticket`. Gives how many of the calls were recall misses: calls
     /// to tools that the client had offered and pruning had removed. Their tools join the conversation's set at once.
     pub fn learn<S: AsRef<str>>(&self, ticket: &Ticket, called: &[S]) -> usize {
-        let places: Vec<usize> = called.iter().filter_map(|name| ticket.index.named(name.as_ref())).collect();
-        let names: Vec<u64> = places.iter().map(|place| ticket.index.name_hashes[*place]).collect();
-        self.learned.note(ticket.set, ticket.previous, &names);
-        let mut missed: Vec<usize> = places.into_iter().filter(|place| !ticket.kept[*place]).collect();
+        let places: Vec<usize> =
+            called.iter().filter_map(|name| ticket.offer.called(name.as_ref())).collect();
+        let Some(chosen) = &ticket.chosen else { return 0 };
+        let names: Vec<u64> =
+            places.iter().filter_map(|place| chosen.index.name_hashes.get(*place).copied()).collect();
+        self.learned.note(chosen.set, chosen.previous, &names);
+        let mut missed: Vec<usize> =
+            places.into_iter().filter(|place| chosen.kept.get(*place) == Some(&false)).collect();
         missed.sort_unstable();
         missed.dedup();
         if !missed.is_empty() {
             self.misses.fetch_add(missed.len() as u64, Ordering::Relaxed);
-            self.pins.widen(ticket.conversation, missed.iter().map(|place| ticket.index.ids[*place]));
+            missed.iter().for_each(|place| ticket.offer.missed(*place, ticket.at));
+            self.pins.widen(chosen.conversation, missed.iter().map(|place| chosen.index.ids[*place]));
         }
         missed.len()
+    }
+
+    /// How the tools that an account offers have fared since the start, by name; of the least used, as far as memory
+    /// went.
+    pub fn tool_health(&self, account: AccountId) -> Vec<ToolHealth> {
+        advice::health(self.health.sums(account))
     }
 
     /// How many recall misses there were since the start.
@@ -245,6 +280,20 @@ impl Choice {
             ticket: None,
             changed: false,
         }
+    }
+
+    /// The same, to be held against what is called.
+    fn unpruned_of(
+        skipped: Skipped,
+        offer: Option<&Arc<Offer>>,
+        chosen: Option<Chosen>,
+        at: DateTime<Utc>,
+    ) -> Self {
+        let ticket = offer.map(|offer| {
+            offer.went_whole();
+            Ticket { at, offer: Arc::clone(offer), chosen }
+        });
+        Self { ticket, ..Self::unpruned(skipped) }
     }
 
     /// There are no tools.

@@ -9,6 +9,7 @@ use super::*;
 use crate::domain::{
     chat_request::{Bounds, ChatRequest, PreparedRequest},
     key::ToolMode,
+    tool_health::FindingKind,
     toollist::Toollist,
 };
 
@@ -25,8 +26,14 @@ const SETTINGS: Settings = Settings {
     seed: 7,
 };
 
-const ASK: Ask<'static> =
-    Ask { account: AccountId(Uuid::from_u128(1)), key: None, mode: PruneMode::Safe, least: 0, session: None };
+const ASK: Ask<'static> = Ask {
+    account: AccountId(Uuid::from_u128(1)),
+    key: None,
+    mode: PruneMode::Safe,
+    least: 0,
+    session: None,
+    now: DateTime::UNIX_EPOCH,
+};
 
 /// What the tools of a large agent are called, each with what it does.
 const SUBJECTS: [(&str, &str); 12] = [
@@ -352,4 +359,75 @@ fn odd_tools_and_conversations_cost_little_and_fail_nothing() {
     assert!(text.contains("get_weather_forecast") && text.contains("\"名前_ツール\""));
     let many: Vec<String> = (0..5_000).map(|n| tool(&format!("tool_{n}"), "Does it")).collect();
     assert_eq!(chosen(&pruner, &body(&turns, &many, ""), &ASK).1, Some(Skipped::Budget));
+}
+
+/// The health of these tools once `times` requests offered them and `called` was called in the last.
+fn health_of(pruner: &Pruner, tools: &[String], times: usize, called: &[&str]) -> Vec<ToolHealth> {
+    let request = permitted(&body(&[message("user", "hello")], tools, ""), &Toollist::unbound());
+    for turn in 0..times {
+        let ticket = pruner.choose(&request, &ASK).ticket.unwrap();
+        pruner.learn(&ticket, if turn + 1 == times { called } else { &[] });
+    }
+    pruner.tool_health(ASK.account)
+}
+
+#[test]
+fn tools_that_say_nothing_or_what_others_say_are_found() {
+    let does = "Searches the customer database by e-mail address and returns the matching record";
+    let plain = |name: &str, description: &str| {
+        format!(r#"{{"type":"function","function":{{"name":"{name}","description":"{description}"}}}}"#)
+    };
+    let tools = [
+        plain("find_customer", does),
+        plain("lookup_client", &format!("{does}.")),
+        plain("get_invoice", "Gets the invoice"),
+        plain("mystery", ""),
+        plain("send_mail", "Sends a letter to a recipient over the company's own mail server"),
+        plain("twin", "Turns the lights of a room on, at a brightness from one to ten"),
+        plain("Twin", "Plays a song on the loudspeakers of the living room"),
+    ];
+    let health = health_of(&Pruner::new(SETTINGS), &tools, 1, &["send_mail"]);
+    let kinds = |name: &str| -> Vec<FindingKind> {
+        let tool = health.iter().find(|tool| tool.name == name);
+        tool.unwrap().findings.iter().map(|finding| finding.kind).collect()
+    };
+    assert_eq!(kinds("find_customer"), [FindingKind::CollidingDescription]);
+    assert_eq!(kinds("lookup_client"), [FindingKind::CollidingDescription]);
+    assert_eq!(kinds("get_invoice"), [FindingKind::VagueDescription]);
+    assert_eq!(kinds("mystery"), [FindingKind::NoDescription]);
+    assert_eq!(kinds("send_mail"), []);
+    assert_eq!(kinds("twin"), [FindingKind::DuplicateName]);
+    assert_eq!(kinds("Twin"), [FindingKind::DuplicateName]);
+    let found = health.iter().find(|tool| tool.name == "find_customer").unwrap();
+    assert_eq!(found.findings[0].others, ["lookup_client"]);
+
+    let often = health_of(&Pruner::new(SETTINGS), &tools, 200, &["send_mail"]);
+    let idle: Vec<&str> = often
+        .iter()
+        .filter(|tool| tool.findings.iter().any(|finding| finding.kind == FindingKind::NeverCalled))
+        .map(|tool| tool.name.as_str())
+        .collect();
+    assert_eq!((idle.len(), idle.contains(&"send_mail")), (6, false), "{idle:?}");
+}
+
+#[test]
+fn counts_outlive_the_sets_they_were_made_with_and_memory_stays_bounded() {
+    let pruner = Pruner { health: Health::bounded(200_000, 200_000), ..Pruner::new(SETTINGS) };
+    for turn in 0..60 {
+        // A description that changes with every request makes a new set of each.
+        let tools: Vec<String> =
+            (0..24).map(|n| tool(&format!("tool_{n}"), &format!("{turn} orders of customer {n}"))).collect();
+        health_of_one(&pruner, &tools);
+    }
+    let health = pruner.tool_health(ASK.account);
+    assert_eq!(health.len(), 24);
+    assert!(health.iter().all(|tool| tool.offered == 60), "{:?}", health[0]);
+    assert!(pruner.health.bytes() < 400_000, "{}", pruner.health.bytes());
+    let stranger = Ask { account: AccountId(Uuid::from_u128(2)), ..ASK };
+    assert!(pruner.tool_health(stranger.account).is_empty(), "accounts see their own tools");
+}
+
+fn health_of_one(pruner: &Pruner, tools: &[String]) {
+    let request = permitted(&body(&[message("user", "hello")], tools, ""), &Toollist::unbound());
+    drop(pruner.choose(&request, &ASK));
 }

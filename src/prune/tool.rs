@@ -50,6 +50,8 @@ pub(super) struct Tool {
     pub(super) required: Box<[Box<[Term]>]>,
     /// The terms of every parameter's name at the top, sorted.
     pub(super) parameters: Box<[Term]>,
+    /// Whether there is a description that is not empty.
+    pub(super) described: bool,
     /// Whether it takes a path or a file.
     pub(super) takes_path: bool,
     /// The class of verb that its name begins with.
@@ -90,6 +92,7 @@ struct Reader {
     /// Names at the top of the schema, and which of them are required.
     parameters: Vec<String>,
     required: Vec<String>,
+    described: bool,
     takes_path: bool,
     budget: usize,
 }
@@ -146,6 +149,7 @@ impl Reader {
     }
 
     fn description(&mut self, text: &str) {
+        self.described |= !text.trim().is_empty();
         let summary = &text[..sentence_end(text)];
         words(summary, |word| {
             if let Some(term) = term(word) {
@@ -263,6 +267,7 @@ impl Reader {
             name: self.name.into(),
             required,
             parameters: parameters.into(),
+            described: self.described,
             takes_path: self.takes_path,
             act: first,
             core: is_core(name),

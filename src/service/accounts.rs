@@ -43,8 +43,7 @@ impl Accounts {
 
     async fn list(&self, request: v1::ListAccountsRequest) -> Result<v1::ListAccountsResponse, Failure> {
         let page = Page::parse(request.page_size, &request.page_token)?;
-        let mut accounts =
-            self.parts.store.accounts().list(page.size + 1, page.before.map(AccountId)).await?;
+        let mut accounts = self.parts.store.accounts().list(page.size + 1, page.last.map(AccountId)).await?;
         let next_page_token = page.cut(&mut accounts, |account| account.id.0);
         Ok(v1::ListAccountsResponse {
             accounts: accounts.iter().map(convert::account).collect(),

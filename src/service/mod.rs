@@ -13,6 +13,7 @@ mod keys;
 mod page;
 mod reason;
 pub mod status;
+mod tools;
 mod usage;
 
 use std::sync::Arc;
@@ -27,7 +28,8 @@ use crate::{
     domain::{policy::PolicyValues, secret::Peppers},
     proto::v1::{
         account_service_server::AccountServiceServer, chat_service_server::ChatServiceServer,
-        key_service_server::KeyServiceServer, usage_service_server::UsageServiceServer,
+        key_service_server::KeyServiceServer, tool_service_server::ToolServiceServer,
+        usage_service_server::UsageServiceServer,
     },
     store::Store,
 };
@@ -77,6 +79,9 @@ impl Services {
         .add_service(
             AccountServiceServer::new(accounts::Accounts::new(Arc::clone(&parts)))
                 .max_decoding_message_size(account),
+        )
+        .add_service(
+            ToolServiceServer::new(tools::Tools::new(Arc::clone(&parts))).max_decoding_message_size(account),
         )
         .add_service(UsageServiceServer::new(usage::Usage::new(parts)).max_decoding_message_size(account))
         .add_service(

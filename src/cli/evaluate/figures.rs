@@ -98,7 +98,8 @@ impl Sums {
         share(self.tools, self.cases)
     }
 
-    /// How often a conversation's set changed from one turn to the next; `None` without a second turn.
+    /// How often a conversation's set changed from one turn to the next; `None` without a second turn, or where
+    /// conversations are not kept.
     pub(super) fn changes_per_turn(&self) -> Option<f64> {
         (self.turns > 0).then(|| share(self.changes, self.turns))
     }

@@ -18,6 +18,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use chrono::DateTime;
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
@@ -187,7 +188,14 @@ impl Evaluation {
         let offered: Vec<(String, usize)> =
             permitted.tools().iter().map(|tool| (tool.name.to_owned(), tokens(tool.json))).collect();
         let session = if self.pin { case.group.as_deref().or(case.id.as_deref()) } else { None };
-        let ask = Ask { account: AccountId(Uuid::nil()), key: None, mode: self.mode, least: 0, session };
+        let ask = Ask {
+            account: AccountId(Uuid::nil()),
+            key: None,
+            mode: self.mode,
+            least: 0,
+            session,
+            now: DateTime::UNIX_EPOCH,
+        };
         // The index is made here, so that what is timed below is choosing; as another conversation, which leaves no
         // trace in the one that is measured.
         drop(self.pruner.choose(&permitted, &Ask { session: Some("first sight"), ..ask }));
@@ -218,7 +226,7 @@ impl Evaluation {
         self.figures.entry(case.source.to_string()).or_default().add(
             &outcome,
             case.plan,
-            case.conversation(),
+            self.pin.then(|| case.conversation()).flatten(),
         );
         Ok((!outcome.kept).then(|| report::miss(case, &offered, &kept.any())))
     }
@@ -291,3 +299,6 @@ fn prepared(permitted: PermittedRequest, choice: &Choice) -> PreparedRequest {
 fn tokens(json: &[u8]) -> usize {
     json.len() / 4
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,7 +88,7 @@ impl Keys {
                 account.id,
                 &KeyPage {
                     size: page.size + 1,
-                    before: page.before.map(KeyId),
+                    before: page.last.map(KeyId),
                     include_revoked: request.include_revoked,
                 },
             )

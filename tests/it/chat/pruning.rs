@@ -161,3 +161,59 @@ async fn examples_are_never_sent_on_whether_anything_is_pruned_or_not() {
         assert_eq!(house.upstream.last().text(), expected.replace(r#""a","#, r#""a" ,"#));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_how_the_tools_fare_and_what_to_change() {
+    let house = house().await;
+    let agent = house.denied(&["*_lamp"]).await;
+    agent.posts(asking("What is the weather in Oslo?")).await.success();
+    let sent = received_names(&house.upstream);
+    let gone = tools()
+        .iter()
+        .filter_map(|tool| tool["function"]["name"].as_str().map(str::to_owned))
+        .find(|name| !sent.contains(name) && !name.ends_with("_lamp"));
+    let gone = gone.unwrap();
+    let call = |name: &str| {
+        let call = json!({"id": "c", "type": "function", "function": {"name": name, "arguments": "{}"}});
+        let message = json!({"role": "assistant", "tool_calls": [call]});
+        Reply::json(&json!({"choices": [{"index": 0, "message": message}]}).to_string())
+    };
+    house.upstream.will(call("get_weather"));
+    agent.posts(asking("What is the weather in Oslo?")).await.success();
+    house.upstream.will(call(&gone));
+    agent.posts(asking("What is the weather in Oslo?")).await.success();
+    let few = json!({"model": "gpt-4o", "messages": [], "tools": [tool("do_it", "Do it")]}).to_string();
+    house.upstream.will(call("do_it"));
+    agent.posts(few).await.success();
+
+    let operator = house.operator.rest();
+    let health = operator.get("/v1/account/tools/health?page_size=1000").await.success();
+    let of = |name: &str| {
+        let tools = health["tools"].as_array().unwrap();
+        tools.iter().find(|tool| tool["name"] == name).cloned().unwrap_or_default()
+    };
+    let counts = |name: &str| {
+        let tool = of(name);
+        ["offered", "forwarded", "called", "missed"].map(|count| tool[count].as_i64().unwrap_or(-1))
+    };
+    assert_eq!(counts("get_weather"), [3, 3, 1, 0]);
+    assert_eq!(counts(&gone), [3, 0, 1, 1]);
+    assert_eq!(counts("do_it"), [1, 1, 1, 0], "tools that are too few to be pruned are counted too");
+    assert_eq!(counts("list_lamp"), [-1; 4], "what the lists removed was never offered");
+    assert_eq!(of("do_it")["findings"], json!(["vague_description"]));
+    assert!(of(&gone)["last_missed_at"].is_string() && of("do_it")["last_missed_at"].is_null());
+
+    let alerts = operator.get("/v1/tools/recall-alerts").await.success();
+    assert_eq!((alerts["alerts"].as_array().unwrap().len(), &alerts["alerts"][0]["tool"]), (1, &json!(gone)));
+    let suggestions = operator.get("/v1/account/tools/suggestions").await.success();
+    assert_eq!(suggestions["suggestions"][0]["kind"], "missed", "{suggestions}");
+
+    let page = operator.get("/v1/tools/health?page_size=50").await.success();
+    let token = page["next_page_token"].as_str().unwrap();
+    let rest = operator.get(&format!("/v1/tools/health?page_size=50&page_token={token}")).await.success();
+    let names = |page: &Value| -> Vec<String> {
+        page["tools"].as_array().unwrap().iter().map(|tool| tool["name"].to_string()).collect()
+    };
+    assert_eq!([names(&page), names(&rest)].concat(), names(&health));
+    assert_eq!(rest["next_page_token"], "");
+}

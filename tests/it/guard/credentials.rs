@@ -63,23 +63,23 @@ impl World {
             (
                 "a key with every scope",
                 bearer(self.server.first_key().unwrap()),
-                vec![Needs::Any, Needs::Chat, Needs::Keys],
+                vec![Needs::Any, Needs::Chat, Needs::Keys, Needs::Usage],
             ),
             ("an operator", token(json!({"scope": "operator"})), vec![Needs::Operator]),
             (
                 "an operator with an account",
                 token(json!({"scope": "operator usage", "account": mine})),
-                vec![Needs::Operator, Needs::Any],
+                vec![Needs::Operator, Needs::Any, Needs::Usage],
             ),
             (
                 "a client of the house",
                 token(json!({"scope": "chat keys usage", "account": mine})),
-                vec![Needs::Any, Needs::Chat, Needs::Keys],
+                vec![Needs::Any, Needs::Chat, Needs::Keys, Needs::Usage],
             ),
         ];
-        for (scope, opens) in [("chat", Some(Needs::Chat)), ("keys", Some(Needs::Keys)), ("usage", None)] {
+        for (scope, opens) in [("chat", Needs::Chat), ("keys", Needs::Keys), ("usage", Needs::Usage)] {
             let (_, key) = self.operator.equip(json!({"name": scope, "scopes": [scope]})).await;
-            good.push((scope, bearer(secret(&key)), [Needs::Any].into_iter().chain(opens).collect()));
+            good.push((scope, bearer(secret(&key)), vec![Needs::Any, opens]));
         }
         good
     }

@@ -27,6 +27,7 @@ enum Needs {
     Any,
     Chat,
     Keys,
+    Usage,
     Operator,
 }
 
@@ -51,6 +52,17 @@ const SURFACE: &[(&str, Needs, &[&str])] = &[
         &["PUT /v1/account/keys/{key_id}/toollist", "PUT /v1/keys/{key_id}/toollist"],
     ),
     ("KeyService/UpdateKey", Needs::Keys, &["PATCH /v1/account/keys/{key_id}", "PATCH /v1/keys/{key_id}"]),
+    (
+        "ToolService/ListRecallAlerts",
+        Needs::Usage,
+        &["GET /v1/account/tools/recall-alerts", "GET /v1/tools/recall-alerts"],
+    ),
+    ("ToolService/ListToolHealth", Needs::Usage, &["GET /v1/account/tools/health", "GET /v1/tools/health"]),
+    (
+        "ToolService/ListToolSuggestions",
+        Needs::Usage,
+        &["GET /v1/account/tools/suggestions", "GET /v1/tools/suggestions"],
+    ),
     ("UsageService/GetSummary", Needs::Any, &["GET /v1/account/usage/summary", "GET /v1/usage/summary"]),
 ];
 

@@ -42,7 +42,7 @@ fn case<M: Message>(
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [creating(), listing(), updating(), toollists(), others(), accounts(), policies()]
+    [creating(), listing(), updating(), toollists(), others(), tools(), accounts(), policies()]
         .into_iter()
         .flatten()
         .collect()
@@ -187,6 +187,18 @@ fn others() -> Vec<Case> {
         case("UsageService/GetSummary", "this month", true, |_| v1::GetSummaryRequest {}),
         case("AccountService/GetMe", "oneself", true, |_| v1::GetMeRequest {}),
         case("ChatService/ListModels", "the models", true, |_| v1::ListModelsRequest {}),
+    ]
+}
+
+fn tools() -> Vec<Case> {
+    let health = |size: i32, token: &'static str| {
+        move |_: &Turn| v1::ListToolHealthRequest { page_size: Some(size), page_token: token.to_owned() }
+    };
+    vec![
+        case("ToolService/ListToolHealth", "all of them", true, health(1000, "")),
+        case("ToolService/ListToolHealth", "a page of nothing, after nothing of ours", false, health(0, "=")),
+        case("ToolService/ListRecallAlerts", "all of them", true, |_| v1::ListRecallAlertsRequest {}),
+        case("ToolService/ListToolSuggestions", "all", true, |_| v1::ListToolSuggestionsRequest {}),
     ]
 }
 
