@@ -76,7 +76,7 @@ impl From<Invalid> for Malformed {
 #[derive(Debug)]
 pub(super) struct Said<'a> {
     pub(super) value: Cow<'a, str>,
-    span: Span,
+    pub(super) span: Span,
 }
 
 impl From<Said<'_>> for Name {

@@ -6,6 +6,7 @@
 //! known bug of gateways. Until `keep`, deciding only marks; the body is spliced once, and what stays in it keeps
 //! its bytes. Which tools a key may use is `toollist`'s business, what JSON is `json`'s.
 
+mod brought;
 mod choice;
 mod governed;
 mod members;

@@ -98,7 +98,10 @@ fn marks(tools: &[Tool], body: &[u8], toollist: &Toollist) -> Vec<bool> {
 }
 
 fn passes(tool: &Tool, body: &[u8], toollist: &Toollist) -> bool {
-    (!tool.nests || toollist.is_unbound()) && tool.names.all(body).all(|name| toollist.permits(name))
+    let denies_some = || toollist.denied().is_some_and(|denied| !denied.is_empty());
+    (!tool.nests || toollist.is_unbound())
+        && !(tool.open && denies_some())
+        && tool.names.all(body).all(|name| toollist.permits(name))
 }
 
 /// What is at hand for a decision about the request as a whole.

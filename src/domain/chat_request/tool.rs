@@ -2,6 +2,7 @@
 
 use super::{
     EXAMPLES, Malformed,
+    brought::{Brought, is_mcp},
     governed::{Path, Said, object, string},
     shape::Name,
 };
@@ -20,6 +21,8 @@ pub(super) struct Tool {
     pub(super) names: Names,
     /// Whether it brings further tools inside. Nobody checked what those are called, so that it passes no list.
     pub(super) nests: bool,
+    /// Whether it brings all tools of an MCP server, whose names the request does not say: any could be denied.
+    pub(super) open: bool,
     /// Whether it brings examples for Orqen, which are not sent on.
     pub(super) exemplified: bool,
 }
@@ -29,18 +32,25 @@ pub(super) struct Tool {
 /// A tool that the provider runs may have two. `{"type": "web_search_20250305", "name": "web_search"}` is the
 /// first to the provider and the second to the model; a list may mean either, so a denial of one suffices, and
 /// allowing one must not let the other in unseen: its name is the client's to choose, its type is what runs.
+/// The same goes for members that nobody here knows: `{"type": "get_weather", "googleMaps": {}}` is a map service
+/// to the provider that does.
 #[derive(Debug)]
 pub(super) struct Names {
     /// The one to show.
     pub(super) first: Name,
-    /// The type beside a name, where the type is a name as well.
-    pub(super) second: Option<Name>,
+    /// The type beside a name, where the type is a name as well, unknown members, and the tools of an MCP server.
+    /// Ordinary tools have none of these, so that it allocates nothing.
+    pub(super) more: Vec<Name>,
 }
 
 impl Names {
+    fn one(said: Said<'_>) -> Self {
+        Self { first: said.into(), more: Vec::new() }
+    }
+
     /// All of them.
     pub(super) fn all<'b>(&'b self, body: &'b [u8]) -> impl Iterator<Item = &'b str> {
-        std::iter::once(&self.first).chain(&self.second).map(|name| name.read(body))
+        std::iter::once(&self.first).chain(&self.more).map(|name| name.read(body))
     }
 }
 
@@ -113,17 +123,20 @@ pub(super) fn tools(scan: &mut Scanner<'_>, path: Path<'_>, place: Place) -> Res
 
 fn tool(scan: &mut Scanner<'_>, path: Path<'_>, place: Place) -> Result<Tool, Malformed> {
     let mut naming = Naming::default();
-    let mut nests = false;
-    let span = object(scan, path, &PARTS, |scan, _, part| match part {
+    let mut brought = Brought::default();
+    let span = object(scan, path, &PARTS, |scan, name, part| match part {
         Some(Some(part)) => naming.take(scan, path, part),
         other => {
-            nests |= other.is_some() && scan.kind()? != Kind::Null;
-            scan.skip().map(|_| ()).map_err(Malformed::from)
+            brought.nests |= other.is_some() && scan.kind()? != Kind::Null;
+            brought.take(scan, path, name)
         }
     })?;
     // Looked for in the bytes: one search, against a comparison with every member of every tool.
     let exemplified = memchr::memmem::find(span.of(scan.source().as_bytes()), EXAMPLES.as_bytes()).is_some();
-    Ok(Tool { span, names: naming.resolve(path, place)?, nests, exemplified })
+    let open = !brought.listed && naming.kind().is_some_and(is_mcp);
+    let mut names = naming.resolve(path, place)?;
+    names.more.append(&mut brought.names);
+    Ok(Tool { span, names, nests: brought.nests, open, exemplified })
 }
 
 /// The members of an object that name a tool, as they come.
@@ -187,11 +200,9 @@ impl<'a> Naming<'a> {
             }
         }
         match (name, self.kind) {
-            (Some(name), Some(kind)) if !wraps => Ok(Names { first: name.into(), second: Some(kind.into()) }),
-            (None, Some(kind)) if !wraps && place != Place::Functions => {
-                Ok(Names { first: kind.into(), second: None })
-            }
-            (Some(name), _) => Ok(Names { first: name.into(), second: None }),
+            (Some(name), Some(kind)) if !wraps => Ok(Names { first: name.into(), more: vec![kind.into()] }),
+            (None, Some(kind)) if !wraps && place != Place::Functions => Ok(Names::one(kind)),
+            (Some(name), _) => Ok(Names::one(name)),
             (None, _) => Err(path.malformed(match place {
                 Place::Functions => "has no name: give it `name`",
                 _ => "has no name: give it `function.name`, `custom.name` or `name`, or the `type` of a tool that the provider runs",

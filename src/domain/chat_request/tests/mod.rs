@@ -1,6 +1,7 @@
 //! Every rule on the request side of the tool lists, each shape and spelling that could pass one by, and the laws
 //! that no request breaks.
 
+mod brought;
 mod laws;
 mod parse;
 mod permit;
