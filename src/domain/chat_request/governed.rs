@@ -20,6 +20,10 @@ pub(super) const MANY: usize = 100_000;
 /// take; folding a name costs far more than reading it, and a body could be one name of 32 MiB.
 pub(super) const NAME_MAX: usize = 1024;
 
+/// How many bytes of names that are not ASCII one request may have folded, of members and again of tools. Folding
+/// costs up to a microsecond a byte; real requests have none.
+pub(super) const FOLDING_MAX: usize = 1 << 20;
+
 /// How many names are compared one by one before they are hashed. Tools have four members, requests twenty.
 const FEW: usize = 24;
 
@@ -127,6 +131,11 @@ pub(super) fn object<'a, P: Copy>(
             let bytes = name.len();
             return Err(path.malformed(format_args!(
                 "has a member whose name has {bytes} bytes: send a name of {NAME_MAX} at most"
+            )));
+        }
+        if !name.is_ascii() && !scan.spend(name.len(), FOLDING_MAX) {
+            return Err(path.malformed(format_args!(
+                "has members whose names are not ASCII, and the request more than {FOLDING_MAX} bytes of those: send fewer"
             )));
         }
         let part = part_of(&name, path, governed)?;

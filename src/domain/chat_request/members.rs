@@ -40,11 +40,13 @@ pub(super) fn tool_members<'a>(
             }
             _ => continue,
         };
+        // Not for each of the configured: folding is what costs.
+        let name_folded = if configured.is_empty() { Cow::Borrowed("") } else { fold(&name) };
         for (tool, folded) in configured.iter().zip(&folded) {
             if tool.member == name {
                 known = Some(&tool.member);
                 tools.push(&tool.tool);
-            } else if fold(&name) == *folded {
+            } else if name_folded == *folded {
                 return Err(look_alike(Path::Root, &name, &tool.member));
             }
         }

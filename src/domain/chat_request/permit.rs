@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use super::{
     ChatRequest, ChoiceFate, Malformed, PermittedRequest, Refused, ToolMember,
+    governed::FOLDING_MAX,
     members::{Carried, tool_members},
     shape::{CHOICE_WORDS, Choice, Listed, Shape},
     tool::Tool,
@@ -73,24 +74,47 @@ pub(super) fn permit(
     Ok(PermittedRequest { body, shape, barred, choice, tally })
 }
 
-/// Refuses a request whose names would take the key's patterns too long.
+/// Refuses a request whose names would take the key's lists too long.
 fn affordable(shape: &Shape, body: &[u8], toollist: &Toollist) -> Result<(), Malformed> {
+    if toollist.is_unbound() {
+        return Ok(());
+    }
     let patterns = toollist.patterns();
-    if patterns == 0 {
-        return Ok(());
+    let (mut bytes, mut foldable) = (0_usize, 0);
+    for name in compared(shape, body) {
+        // An empty one costs a look too.
+        bytes += name.len().max(1);
+        foldable += if name.is_ascii() { 0 } else { name.len() };
     }
-    let tools = shape.tools.iter().chain(&shape.functions);
-    let bytes: usize = tools.flat_map(|tool| tool.names.all(body)).map(str::len).sum();
-    if bytes.saturating_mul(patterns) <= MATCHING_MAX {
+    let problem = if bytes.saturating_mul(patterns) > MATCHING_MAX {
+        format!(
+            "the names of the tools have {bytes} bytes, more than can be compared with this key's {patterns} patterns"
+        )
+    } else if toollist.denied().is_some() && foldable > FOLDING_MAX {
+        format!(
+            "the names of the tools that are not ASCII have {foldable} bytes, more than the {FOLDING_MAX} that can be \
+             compared with a denylist"
+        )
+    } else {
         return Ok(());
-    }
-    Err(Malformed {
-        param: Some("tools".to_owned()),
-        message: format!(
-            "the names of the tools have {bytes} bytes, more than can be compared with this key's {patterns} patterns: \
-             send fewer tools"
-        ),
-    })
+    };
+    Err(Malformed { param: Some("tools".to_owned()), message: format!("{problem}: send fewer tools") })
+}
+
+/// Every name that is compared with the lists: of the tools, and of those that the choices speak of.
+fn compared<'a>(shape: &'a Shape, body: &'a [u8]) -> impl Iterator<Item = &'a str> {
+    let of_choice = move |choice: &'a Choice| {
+        let (word, forced, listed): (_, _, &[Tool]) = match choice {
+            Choice::Absent => (None, None, &[]),
+            Choice::Word(word) => (Some(word.read(body)), None, &[]),
+            Choice::Forced(names) => (None, Some(names), &[]),
+            Choice::Listed(listed) => (None, None, &listed.tools),
+        };
+        let names = forced.into_iter().chain(listed.iter().map(|tool| &tool.names));
+        word.into_iter().chain(names.flat_map(move |names| names.all(body)))
+    };
+    let tools = shape.tools.iter().chain(&shape.functions).flat_map(move |tool| tool.names.all(body));
+    tools.chain([&shape.tool_choice, &shape.function_call].into_iter().flat_map(of_choice))
 }
 
 fn marks(tools: &[Tool], body: &[u8], toollist: &Toollist) -> Vec<bool> {

@@ -31,6 +31,7 @@ pub struct Scanner<'a> {
     pub(super) at: usize,
     depth: usize,
     limit: usize,
+    spent: usize,
 }
 
 impl<'a> Scanner<'a> {
@@ -47,7 +48,7 @@ impl<'a> Scanner<'a> {
                 simdutf8::compat::from_utf8(body).map_err(|e| Invalid::Encoding { at: e.valid_up_to() })?
             }
         };
-        let mut scanner = Self { source, bytes: body, at: 0, depth: 0, limit };
+        let mut scanner = Self { source, bytes: body, at: 0, depth: 0, limit, spent: 0 };
         scanner.space();
         if scanner.at == body.len() { Err(Invalid::Empty) } else { Ok(scanner) }
     }
@@ -60,6 +61,13 @@ impl<'a> Scanner<'a> {
     /// The place of the next byte.
     pub fn position(&self) -> usize {
         self.at
+    }
+
+    /// Counts work that the caller does for this document beside the scan, of which all together may cost `most`;
+    /// whether it still may. Kept here because this is what every part of a walk has at hand.
+    pub fn spend(&mut self, cost: usize, most: usize) -> bool {
+        self.spent = self.spent.saturating_add(cost);
+        self.spent <= most
     }
 
     /// What kind of value stands here.

@@ -7,6 +7,7 @@ mod parse;
 mod permit;
 mod splice;
 mod trim;
+mod work;
 
 use super::*;
 
