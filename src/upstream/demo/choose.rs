@@ -7,13 +7,13 @@ use super::{
 };
 
 /// The tool to call; `None` when the answer is text.
-pub(super) fn tool<'a>(asked: &Asked<'a>) -> Result<Option<Tool<'a>>, Problem> {
+pub(super) fn tool<'t, 'a>(asked: &'t Asked<'a>) -> Result<Option<&'t Tool<'a>>, Problem> {
     match &asked.choice {
         Choice::None => Ok(None),
         Choice::Any => Ok(best(asked, |_| true)),
-        Choice::AnyOf(names) => Ok(best(asked, |tool| names.contains(tool.name))),
+        Choice::AnyOf(names) => Ok(best(asked, |tool| names.contains(&tool.name))),
         Choice::Forced(name) => {
-            let forced = asked.tools.iter().find(|tool| tool.name == *name).copied();
+            let forced = asked.tools.iter().find(|tool| tool.name == *name);
             let message =
                 || format!("`tool_choice` names `{}`, which is not in `tools`", words::cut(name, 64));
             forced.map(Some).ok_or_else(|| Problem::new("tool_choice", message()))
@@ -21,18 +21,18 @@ pub(super) fn tool<'a>(asked: &Asked<'a>) -> Result<Option<Tool<'a>>, Problem> {
     }
 }
 
-fn best<'a>(asked: &Asked<'a>, may_call: impl Fn(&Tool<'a>) -> bool) -> Option<Tool<'a>> {
+fn best<'t, 'a>(asked: &'t Asked<'a>, may_call: impl Fn(&Tool<'a>) -> bool) -> Option<&'t Tool<'a>> {
     let wanted = words::of(&asked.user_text);
     let shared = |tool: &Tool<'a>| {
-        let mut known = words::of(tool.name);
-        known.extend(words::of(tool.description));
+        let mut known = words::of(&tool.name);
+        known.extend(words::of(&tool.description));
         known.intersection(&wanted).count()
     };
-    let mut best: Option<(usize, Tool<'a>)> = None;
+    let mut best: Option<(usize, &'t Tool<'a>)> = None;
     for tool in asked.tools.iter().filter(|tool| may_call(tool)) {
         let score = shared(tool);
         if best.is_none_or(|(highest, _)| score > highest) {
-            best = Some((score, *tool));
+            best = Some((score, tool));
         }
     }
     best.map(|(_, tool)| tool)

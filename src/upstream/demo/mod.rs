@@ -6,6 +6,7 @@
 //! token, and says nothing about any real tokenizer.
 
 mod choose;
+mod raw;
 mod request;
 mod schema;
 mod words;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 
 use self::request::{Asked, Last, Problem};
 use super::response::UpstreamResponse;
@@ -25,13 +26,12 @@ const ECHOED: usize = 240;
 
 /// Answers a chat request. What is no chat request gets a 400 in OpenAI's format, as from any provider.
 pub(super) fn answer(body: &Bytes, now: DateTime<Utc>) -> UpstreamResponse {
-    let document = serde_json::from_slice(body);
-    let decided =
-        document.as_ref().map_err(|_| Problem::new(None, "the body is not JSON")).and_then(|document| {
-            let asked = Asked::read(document)?;
-            let content = decide(&asked)?;
-            Ok((asked, content))
-        });
+    let document: Result<&RawValue, _> = serde_json::from_slice(body);
+    let decided = document.map_err(|_| Problem::new(None, "the body is not JSON")).and_then(|document| {
+        let asked = Asked::read(document)?;
+        let content = decide(&asked)?;
+        Ok((asked, content))
+    });
     match decided {
         Ok((asked, content)) => {
             let answer = write::Answer::new(body, now, &asked, content);
@@ -63,16 +63,16 @@ enum Content {
 
 fn decide(asked: &Asked<'_>) -> Result<Content, Problem> {
     if let Last::ToolResult { tool, text } = &asked.last {
-        let tool = tool.map(|name| format!(" `{}`", words::cut(name, 64))).unwrap_or_default();
+        let tool = tool.as_ref().map(|name| format!(" `{}`", words::cut(name, 64))).unwrap_or_default();
         let echo = words::cut(text, ECHOED);
         return Ok(Content::Text(format!("The tool{tool} answered: {echo}")));
     }
     if let Some(tool) = choose::tool(asked)? {
         let input = match tool.kind {
             request::ToolKind::Custom => words::cut(&asked.user_text, ECHOED),
-            _ => schema::arguments(tool.parameters, &asked.user_text).to_string(),
+            _ => schema::arguments(&schema::read(tool.parameters), &asked.user_text).to_string(),
         };
-        return Ok(Content::Call { kind: tool.kind, name: tool.name.to_owned(), input });
+        return Ok(Content::Call { kind: tool.kind, name: tool.name.clone(), input });
     }
     let understood = match words::cut(&asked.user_text, ECHOED) {
         nothing if nothing.is_empty() => "I found no text in your last message.".to_owned(),

@@ -5,10 +5,12 @@
 //! and may be hostile (a thousand references to one huge default), so depth and size are bounded; beyond a bound the
 //! value is `null`.
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, value::RawValue};
 
 use super::words;
 
+/// The largest schema that becomes a tree, in bytes: a hundred times a real one. A tree may take eighty times as much.
+const LARGEST: usize = 256 * 1024;
 const DEEPEST: usize = 16;
 /// How much an answer may weigh: a value is 1, and so are each 64 bytes of a name or a given text.
 const HEAVIEST: usize = 1_000;
@@ -17,6 +19,12 @@ const BYTES_A_WEIGHT: usize = 64;
 const TEXT: usize = 120;
 const LONGEST: usize = 1_024;
 const MOST_ITEMS: u64 = 16;
+
+/// The schema in a tool's `parameters`; null when there is none, or one that is larger than is read.
+pub(super) fn read(parameters: Option<&RawValue>) -> Value {
+    let text = parameters.map_or("", RawValue::get);
+    if text.len() > LARGEST { Value::Null } else { serde_json::from_str(text).unwrap_or_default() }
+}
 
 /// Arguments of a tool with these `parameters`; `{}` when there are none.
 pub(super) fn arguments(parameters: &Value, user_text: &str) -> Value {

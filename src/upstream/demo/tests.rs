@@ -207,6 +207,32 @@ async fn what_is_no_conversation_is_refused_as_a_provider_would() {
 }
 
 #[tokio::test]
+async fn what_it_does_not_need_never_becomes_a_tree() {
+    // A tree cannot be made of this: serde_json stops at 128 levels.
+    let deep = "[".repeat(300) + &"]".repeat(300);
+    let body = format!(
+        r#"{{"metadata":{deep},"messages":[{{"role":"user","content":[{deep},{{"text":"hi"}}]}}],"functions":[{{"name":"f","parameters":{deep}}}]}}"#
+    );
+    let answer = answer(&Bytes::from(body), "2025-11-06T08:49:37Z".parse().unwrap());
+    let body = answer.body.collect().await.unwrap().to_bytes();
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(answer["choices"][0]["message"]["function_call"], json!({"name": "f", "arguments": "{}"}));
+}
+
+#[tokio::test]
+async fn a_schema_that_is_too_large_is_not_read() {
+    let ask = |padding: usize| {
+        let parameters =
+            json!({"description": "x".repeat(padding), "properties": {"a": {}}, "required": ["a"]});
+        json!({"messages": [{"role": "user", "content": "hi"}], "functions": [{"name": "f", "parameters": parameters}]})
+    };
+    for (padding, arguments) in [(1024, r#"{"a":"hi"}"#), (256 * 1024, "{}")] {
+        let answer = asked(ask(padding)).await;
+        assert_eq!(answer["choices"][0]["message"]["function_call"]["arguments"], arguments, "{padding}");
+    }
+}
+
+#[tokio::test]
 async fn odd_members_do_not_upset_it() {
     let answer = asked(json!({
         "model": 7, "stream": "yes", "max_tokens": -1, "tool_choice": 5, "stream_options": [],

@@ -10,7 +10,7 @@ const COMMON: [&str; 34] = [
 ];
 
 /// How much of a text is looked at, in bytes: a book in a message must not be a book of work.
-const LOOKED_AT: usize = 16 * 1024;
+pub(super) const LOOKED_AT: usize = 16 * 1024;
 
 /// The words of a text or identifier, in lower case: split where there is neither letter nor digit and where a
 /// capital follows a small letter (`getWeather_v2` is `get`, `weather`, `v2`).

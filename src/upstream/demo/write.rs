@@ -34,7 +34,7 @@ pub(super) struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     /// The answer to the request in `body`; ids are made of its hash.
-    pub(super) fn new(body: &Bytes, now: DateTime<Utc>, asked: &Asked<'a>, content: Content) -> Self {
+    pub(super) fn new(body: &Bytes, now: DateTime<Utc>, asked: &'a Asked<'_>, content: Content) -> Self {
         let digest = hex::encode(Sha256::digest(body));
         let (content, finish_reason) = finish(content, asked.max_tokens);
         let written = match &content {
@@ -46,7 +46,7 @@ impl<'a> Answer<'a> {
             id: format!("chatcmpl-{}", &digest[..24]),
             call_id: format!("call_{}", &digest[24..48]),
             created: now.timestamp(),
-            model: asked.model,
+            model: &asked.model,
             content,
             finish_reason,
             usage: json!({
