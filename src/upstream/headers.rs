@@ -88,7 +88,10 @@ fn forwardable_name(text: &str) -> Result<HeaderName, String> {
 /// What is sent to the provider.
 pub(super) fn outgoing(endpoint: &Endpoint, stream: bool, client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
-    for name in &endpoint.forward {
+    // What the client says is for this hop ends here, whatever the configuration passes on.
+    let named = named_in_connection(client);
+    let ends_here = |name: &&HeaderName| named.iter().any(|known| known.eq_ignore_ascii_case(name.as_str()));
+    for name in endpoint.forward.iter().filter(|name| !ends_here(name)) {
         for value in client.get_all(name) {
             if memmem::find(value.as_bytes(), SECRET_PREFIX.as_bytes()).is_none() {
                 headers.append(name, value.clone());

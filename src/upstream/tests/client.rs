@@ -20,8 +20,9 @@ async fn the_provider_receives_the_prepared_bytes_and_only_allowed_headers() {
     let agent = headers(&[
         ("authorization", "Bearer sk-orq-agent"),
         ("cookie", "session=1"),
-        ("connection", "x-hop"),
+        ("connection", "x-hop, Tracestate"),
         ("x-hop", "1"),
+        ("tracestate", "vendor=1"),
         ("x-orqen-session-id", "s"),
         ("accept-encoding", "gzip"),
         ("user-agent", "agent/1"),
