@@ -34,7 +34,7 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 /// How often a key's use is passed on.
 const USED_EVERY: i64 = 1_000_000;
 
-/// A key in the cache, and when its use was last passed on.
+/// A secret in the cache: its key, and when its use was last passed on.
 pub(super) struct Cached {
     pub(super) key: Arc<KeyCell>,
     used_at: AtomicI64,
@@ -76,10 +76,11 @@ pub(super) struct KeyCache {
     index: Mutex<Index>,
 }
 
-/// What is cached, by id. Weak: the caches alone decide how long a cell lives.
+/// What somebody holds, by id. Weak: the caches, and the requests that are under way, decide how long a cell lives. A
+/// change reaches the latter too, though the caches may have dropped the key since.
 #[derive(Default)]
 struct Index {
-    keys: HashMap<KeyId, Weak<Cached>>,
+    keys: HashMap<KeyId, Weak<KeyCell>>,
     accounts: HashMap<AccountId, Weak<AccountCell>>,
     sweep_at: usize,
 }
@@ -97,14 +98,14 @@ impl Index {
     }
 
     /// The cell of a key, the same one for every generation of its secret.
-    fn key(&mut self, key: Key, account: Account) -> Arc<Cached> {
+    fn key(&mut self, key: Key, account: Account) -> Arc<KeyCell> {
         let account = self.account(account);
         if let Some(cell) = self.keys.get(&key.id).and_then(Weak::upgrade) {
-            cell.key.advance(&key);
+            cell.advance(&key);
             return cell;
         }
         let id = key.id;
-        let cell = Arc::new(Cached { key: Arc::new(KeyCell::new(key, account)), used_at: AtomicI64::new(0) });
+        let cell = Arc::new(KeyCell::new(key, account));
         self.keys.insert(id, Arc::downgrade(&cell));
         cell
     }
@@ -193,10 +194,10 @@ impl KeyCache {
         if !self.unchanged(epochs, key.id.0) || !self.unchanged(epochs, account.id.0) {
             return None;
         }
-        let cell = index.key(key, account);
+        let cached = Arc::new(Cached { key: index.key(key, account), used_at: AtomicI64::new(0) });
         index.sweep();
-        self.by_digest.insert(digest, Arc::clone(&cell));
-        Some(cell)
+        self.by_digest.insert(digest, Arc::clone(&cached));
+        Some(cached)
     }
 
     /// The same for an account alone.
@@ -216,7 +217,7 @@ impl KeyCache {
         self.key_changes(key.id);
         let index = self.index();
         if let Some(cell) = index.keys.get(&key.id).and_then(Weak::upgrade) {
-            cell.key.advance(&key);
+            cell.advance(&key);
         }
     }
 
@@ -229,13 +230,13 @@ impl KeyCache {
         }
     }
 
-    /// Whether an older state of the key than `revision` is cached.
+    /// Whether somebody holds an older state of the key than `revision`.
     pub(super) fn holds_key(&self, id: KeyId, revision: i64) -> bool {
         let cell = self.index().keys.get(&id).and_then(Weak::upgrade);
-        cell.is_some_and(|cell| cell.key.load().revision < revision)
+        cell.is_some_and(|cell| cell.load().revision < revision)
     }
 
-    /// Whether the account is cached.
+    /// Whether somebody holds the account.
     pub(super) fn holds_account(&self, id: AccountId) -> bool {
         self.index().accounts.get(&id).is_some_and(|cell| cell.strong_count() > 0)
     }

@@ -62,7 +62,7 @@ pub enum AuthError {
     Overloaded,
 }
 
-/// Told when a key authenticated a request, at most once a second for each key.
+/// Told when a key authenticated a request, at most once a second for each of its secrets.
 pub type OnUsed = Box<dyn Fn(KeyId, DateTime<Utc>) + Send + Sync>;
 
 /// Turns credentials into callers.

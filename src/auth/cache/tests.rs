@@ -103,8 +103,22 @@ fn two_secrets_of_one_key_share_its_state() {
     let cache = KeyCache::new(10, now());
     let old = cache.insert(&cache.epochs(), DIGEST, key(1), account(1)).unwrap();
     let new = cache.insert(&cache.epochs(), SecretDigest([8; 32]), key(2), account(1)).unwrap();
-    assert!(Arc::ptr_eq(&old, &new));
+    assert!(Arc::ptr_eq(&old.key, &new.key));
     assert_eq!(old.key.load().revision, 2);
+}
+
+#[test]
+fn a_change_reaches_a_request_under_way_whose_key_was_evicted() {
+    let cache = KeyCache::new(10, now());
+    let held = Arc::clone(&cache.insert(&cache.epochs(), DIGEST, key(1), account(1)).unwrap().key);
+    cache.by_digest.invalidate(&DIGEST);
+    cache.by_digest.run_pending_tasks();
+    assert!(cache.find(&DIGEST).is_none() && cache.holds_key(held.load().id, 2));
+    cache.apply_key(key(2));
+    assert_eq!(held.load().revision, 2);
+    // Loaded again, it is the same cell.
+    let again = cache.insert(&cache.epochs(), DIGEST, key(2), account(1)).unwrap();
+    assert!(Arc::ptr_eq(&again.key, &held));
 }
 
 #[test]
