@@ -228,6 +228,9 @@ where
             self.settle(writing.take(), outcome);
         }
         for attempt in 0..LAST_ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(self.pace.pause_after(attempt - 1)).await;
+            }
             self.touch_at = Instant::now();
             writing = self.write();
             if writing.is_none() {
@@ -238,7 +241,6 @@ where
             if self.rollup.is_empty() {
                 return;
             }
-            tokio::time::sleep(self.pace.pause_after(attempt)).await;
         }
         let lost = self.rollup.take();
         tracing::error!(
