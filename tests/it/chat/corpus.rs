@@ -105,7 +105,7 @@ pub(crate) const CORPUS: &[(&str, &str)] = &[
     ),
     (
         "tools of the provider, flat tools and custom ones side by side",
-        r#"{"model":"gpt-4o","messages":[],"tools":[{"type":"web_search_preview","search_context_size":"low"},{"type":"function","name":"flat","parameters":{}},{"type":"custom","custom":{"name":"c"}},{"type":"code_interpreter","container":{"type":"auto"}},{"type":"mcp","server_label":"d","server_url":"https://example.com/mcp","require_approval":"never"}]}"#,
+        r#"{"model":"gpt-4o","messages":[],"tools":[{"type":"web_search_preview","search_context_size":"low"},{"type":"function","name":"flat","parameters":{}},{"type":"custom","custom":{"name":"c"}},{"type":"code_interpreter","container":{"type":"auto"}},{"type":"mcp","server_label":"d","server_url":"https://example.com/mcp","require_approval":"never","allowed_tools":["read"]}]}"#,
     ),
     (
         "an answer in a schema",
