@@ -11,7 +11,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{
-    Algorithm, DecodingKey, Validation, decode, decode_header,
+    Algorithm, DecodingKey, Header, Validation, decode, decode_header,
+    errors::ErrorKind,
     jwk::{Jwk, JwkSet},
 };
 use serde::Deserialize;
@@ -137,18 +138,11 @@ impl JwtVerifier {
             Some(typ) if typ.eq_ignore_ascii_case("jwt") || typ.eq_ignore_ascii_case("at+jwt") => {}
             _ => return Err(TokenError::Header("`typ` must be `JWT` or `at+jwt`")),
         }
-        let key = self
-            .keys
-            .iter()
-            .find(|key| {
-                key.algorithm == header.alg
-                    && (key.kid.is_none() || header.kid.is_none() || key.kid == header.kid)
-            })
-            .ok_or(TokenError::NoKey)?;
-        let mut validation = self.validation.clone();
-        // One algorithm, that of the key: a list could let a token choose.
-        validation.algorithms = vec![key.algorithm];
-        let claims = decode::<Claims>(token, &key.key, &validation)?.claims;
+        if header.crit.is_some() {
+            // RFC 7515, 4.1.11: what a token calls critical is understood or the token refused, and none is here.
+            return Err(TokenError::Header("`crit` names extensions that are not known here"));
+        }
+        let claims = self.claims(token, &header)?;
         timely(&claims, now)?;
         let account = claims
             .account
@@ -165,8 +159,28 @@ impl JwtVerifier {
     }
 }
 
+impl JwtVerifier {
+    /// The claims, by the first key whose signature it is: the one that the token names, else any without a name.
+    fn claims(&self, token: &str, header: &Header) -> Result<Claims, TokenError> {
+        let named = |key: &&IssuerKey| key.kid.is_some() && key.kid == header.kid;
+        let unnamed = |key: &&IssuerKey| key.kid.is_none() || header.kid.is_none();
+        let fitting = || self.keys.iter().filter(|key| key.algorithm == header.alg);
+        let mut refused = TokenError::NoKey;
+        for key in fitting().filter(named).chain(fitting().filter(unnamed)) {
+            let mut validation = self.validation.clone();
+            // One algorithm, that of the key: a list could let a token choose.
+            validation.algorithms = vec![key.algorithm];
+            match decode::<Claims>(token, &key.key, &validation) {
+                Ok(decoded) => return Ok(decoded.claims),
+                Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => refused = error.into(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(refused)
+    }
+}
+
 fn timely(claims: &Claims, now: DateTime<Utc>) -> Result<(), TokenError> {
-    use jsonwebtoken::errors::ErrorKind;
     let leeway = LEEWAY.cast_signed();
     if claims.exp.saturating_add(leeway) <= now.timestamp() {
         return Err(jsonwebtoken::errors::Error::from(ErrorKind::ExpiredSignature).into());

@@ -182,6 +182,8 @@ async fn a_header_that_asks_for_trust_in_another_way_is_refused() {
         json!({"alg": "HS256", "typ": "JWT", "kid": KEY_ID}),
         json!({"alg": "none", "typ": "JWT"}),
         json!({"typ": "JWT"}),
+        json!({"alg": "EdDSA", "typ": "JWT", "kid": KEY_ID, "crit": ["b64"], "b64": true}),
+        json!({"alg": "EdDSA", "typ": "JWT", "kid": KEY_ID, "crit": []}),
     ] {
         refused(&house.server.agent(&issuer.sign(&header, &claims)), &header.to_string()).await;
     }
@@ -247,6 +249,11 @@ async fn keys_from_a_jwks_file_are_told_apart_by_their_ids() {
 
     server.agent(&first.token(&claims)).list_keys("").await.success();
     server.agent(&second.sign(&header("old"), &claims)).list_keys("").await.success();
+    let nameless = json!({"alg": "EdDSA", "typ": "JWT"});
+    for issuer in [&*first, &second] {
+        server.agent(&issuer.sign(&nameless, &claims)).list_keys("").await.success();
+    }
+    refused(&server.agent(&Issuer::new().sign(&nameless, &claims)), "a key that nobody knows").await;
     for (why, token) in [
         ("an id that no key has", first.sign(&header("unknown"), &claims)),
         ("the id of another key", second.sign(&header(KEY_ID), &claims)),
