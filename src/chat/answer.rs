@@ -154,6 +154,11 @@ impl StreamState {
 }
 
 impl AnswerBody {
+    /// Whether it is a stream of server-sent events.
+    pub fn is_event_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// Closes the record as the answer's status has it, for a reader who has seen enough. Dropped without this, an
     /// unfinished body means that the client left.
     pub fn settle(&mut self) {

@@ -1,9 +1,13 @@
 //! The events of a streamed answer as typed messages.
+//!
+//! A stream that ends is whole when it said so: by `[DONE]`, or, since some providers leave that out, between two
+//! events once a reason for the end was given. Any other end is told as an error, or the client would take half an
+//! answer for all of it.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
-use futures_util::{Stream, StreamExt, stream};
-use http_body_util::BodyStream;
+use futures_util::{Stream, stream};
+use http_body_util::BodyExt;
 use tonic::Status;
 
 use super::{broken_off, descriptor};
@@ -17,36 +21,81 @@ use crate::{
     service::{Failure, Reason},
 };
 
+/// How long a provider may take to end its answer after `[DONE]`: the client has everything by then.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The chunks of a streamed answer as typed messages.
 pub(super) fn chunks(
     body: AnswerBody,
 ) -> impl Stream<Item = Result<v1::StreamChatCompletionResponse, Status>> + Send {
-    struct State {
-        body: BodyStream<AnswerBody>,
-        reader: SseReader,
-        ready: VecDeque<Event>,
-    }
-    let state = State { body: BodyStream::new(body), reader: SseReader::new(), ready: VecDeque::new() };
-    stream::try_unfold(state, |mut state| async move {
+    let chunks =
+        Chunks { body, reader: SseReader::new(), ready: VecDeque::new(), finished: false, over: false };
+    stream::try_unfold(
+        chunks,
+        |mut chunks| async move { Ok(chunks.next().await?.map(|chunk| (chunk, chunks))) },
+    )
+}
+
+struct Chunks {
+    body: AnswerBody,
+    reader: SseReader,
+    ready: VecDeque<Event>,
+    /// Whether a reason for the end was given.
+    finished: bool,
+    /// Whether the provider has ended its answer.
+    over: bool,
+}
+
+impl Chunks {
+    async fn next(&mut self) -> Result<Option<v1::StreamChatCompletionResponse>, Status> {
         loop {
-            if let Some(event) = state.ready.pop_front() {
+            if let Some(event) = self.ready.pop_front() {
                 if event.is_done() {
-                    // Read to its end, or it would be cut as if the client had left.
-                    while let Some(Ok(_)) = state.body.next().await {}
+                    self.drain().await;
                     return Ok(None);
                 }
                 let chunk = chunk(&event.data)?;
-                return Ok(Some((chunk, state)));
+                self.finished |= chunk.choices.iter().any(|choice| choice.finish_reason.is_some());
+                return Ok(Some(chunk));
             }
-            let Some(frame) = state.body.next().await else { return Ok(None) };
-            let frame = frame.map_err(|error| Status::from(broken_off(&error)))?;
-            if let Ok(data) = frame.into_data() {
-                let mut events = Vec::new();
-                state.reader.push(&data, &mut events).map_err(|error| broken_off(&error))?;
-                state.ready.extend(events);
+            if self.over {
+                return if self.finished { Ok(None) } else { Err(broken_off(&"it ended too early").into()) };
             }
+            self.read().await?;
         }
-    })
+    }
+
+    /// Reads on, by one frame.
+    async fn read(&mut self) -> Result<(), Status> {
+        let Some(frame) = self.body.frame().await else {
+            self.over = true;
+            if !self.reader.at_boundary() {
+                // Only a last `[DONE]` is whole without the empty line after it.
+                self.push(b"\n\n")?;
+                self.ready.retain(Event::is_done);
+                self.finished = false;
+            }
+            return Ok(());
+        };
+        let frame = frame.map_err(|error| Status::from(Failure::from(error)))?;
+        frame.data_ref().map_or(Ok(()), |data| self.push(data))
+    }
+
+    fn push(&mut self, data: &[u8]) -> Result<(), Status> {
+        let mut events = Vec::new();
+        self.reader.push(data, &mut events).map_err(|error| broken_off(&error))?;
+        self.ready.extend(events);
+        Ok(())
+    }
+
+    /// Reads the answer to its end, or it would be counted as if the client had left, but waits for no provider
+    /// that does not end it.
+    async fn drain(&mut self) {
+        let rest = async { while let Some(Ok(_)) = self.body.frame().await {} };
+        if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
+            self.body.settle();
+        }
+    }
 }
 
 /// One event of a stream: a chunk, or the error that ends it.

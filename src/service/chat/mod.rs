@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
     chat::{AnswerBody, ChatAnswer, Pruned, typed},
-    domain::{caller::Caller, usage::ToolTally},
+    domain::{caller::Caller, usage::ToolTally, violation::shown},
     proto::{
         POOL,
         google::api::HttpBody,
@@ -125,7 +125,7 @@ async fn collect(mut body: AnswerBody, most: usize) -> Result<Bytes, (Bytes, Fai
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) => whole.extend_from_slice(frame.data_ref().map_or(&[], |data| data.as_ref())),
-            Err(error) => return Err((whole.freeze(), broken_off(&error))),
+            Err(error) => return Err((whole.freeze(), error.into())),
         }
         if whole.len() > most {
             body.settle();
@@ -161,10 +161,7 @@ impl ChatService for Chat {
         if !essence.is_empty() && !essence.eq_ignore_ascii_case("application/json") {
             return Err(Failure::new(
                 Reason::UnsupportedMediaType,
-                format!(
-                    "content_type is {}: send application/json",
-                    crate::domain::violation::shown(&body.content_type)
-                ),
+                format!("content_type is {}: send application/json", shown(&body.content_type)),
             )
             .about("content_type")
             .into());
@@ -176,7 +173,7 @@ impl ChatService for Chat {
         let metadata = metadata(&answer);
         let mut content_type = Some(content_type(&answer.headers));
         let frames = BodyStream::new(answer.body);
-        let pieces = TryStreamExt::map_err(frames, |error| Status::from(broken_off(&error)))
+        let pieces = TryStreamExt::map_err(frames, |error| Status::from(Failure::from(error)))
             .try_filter_map(|frame| async move { Ok(frame.into_data().ok()) })
             .map_ok(move |data| HttpBody {
                 // Once is enough: it holds for the whole stream.
@@ -214,7 +211,15 @@ impl ChatService for Chat {
         request: Request<v1::StreamChatCompletionRequest>,
     ) -> Result<Response<Self::StreamChatCompletionStream>, Status> {
         let caller = caller(&request)?;
-        let answer = self.typed(&caller, request, "StreamChatCompletionRequest", true).await?;
+        let mut answer = self.typed(&caller, request, "StreamChatCompletionRequest", true).await?;
+        if !answer.body.is_event_stream() {
+            answer.body.settle();
+            let message = format!(
+                "the provider answered with {} where a stream was asked for: use CreateChatCompletion for this model",
+                shown(&content_type(&answer.headers))
+            );
+            return Err(Failure::new(Reason::UpstreamUnreachable, message).into());
+        }
         let metadata = metadata(&answer);
         let mut response: Response<Self::StreamChatCompletionStream> =
             Response::new(Box::pin(chunks(answer.body)));

@@ -16,6 +16,7 @@ mod streams;
 mod toolchoice;
 mod toollists;
 mod typed;
+mod typed_streams;
 mod usage;
 
 use bytes::{Bytes, BytesMut};

@@ -44,7 +44,8 @@ pub(crate) fn function(name: &str) -> v1::ChatTool {
     v1::ChatTool { r#type: "function".into(), function: Some(function), extra: None }
 }
 
-fn asking(tools: Vec<v1::ChatTool>) -> Create {
+/// A request with these tools.
+pub(crate) fn asking(tools: Vec<v1::ChatTool>) -> Create {
     Create { model: "scripted/gpt-4o".into(), messages: vec![user("x")], tools, ..Default::default() }
 }
 

@@ -51,8 +51,13 @@ impl Reply {
 
     /// Nothing, until the gateway gives up.
     pub(crate) fn silence() -> Self {
+        Self::stalled("")
+    }
+
+    /// Bytes as they are, and nothing more until the gateway gives up.
+    pub(crate) fn stalled(bytes: &str) -> Self {
         // The sender is gone at once, which `run` takes for "no more is said".
-        Self(Script::Live(Vec::new(), mpsc::unbounded_channel().1))
+        Self(Script::Live(bytes.as_bytes().to_vec(), mpsc::unbounded_channel().1))
     }
 
     /// The head of an event stream, whose pieces the test sends.
