@@ -36,11 +36,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         let name = file.name();
         !name.starts_with("google/api/") || name == "google/api/httpbody.proto"
     });
+    let mut config = tonic_prost_build::Config::new();
+    // By its name the codec finds a message's descriptor.
+    config.enable_type_names();
     tonic_prost_build::configure()
         .build_client(true)
         .build_transport(false)
         .bytes(".google.api.HttpBody")
+        .codec_path("crate::proto::BoundedCodec")
         .compile_well_known_types(false)
-        .compile_fds(set)?;
+        .compile_fds_with_config(set, config)?;
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! This file holds the only `include!` of the crate. The descriptor pool is the single source of the REST
 //! routes and of the scope that each method needs; both are read from it at the start, never written twice.
 
+mod codec;
+
 use std::sync::LazyLock;
 
 use prost_reflect::DescriptorPool;
@@ -15,6 +17,7 @@ pub static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::decode(DESCRIPTORS).expect("build.rs wrote a descriptor set that protox had checked")
 });
 
+pub use codec::{BoundedCodec, BoundedDecoder};
 pub use orqen::v1;
 
 /// `orqen`: our own packages. The nesting is the one that generated code refers to.

@@ -249,3 +249,22 @@ async fn a_stream_that_falls_silent_ends_with_the_deadline() {
     let status = chunks.message().await.unwrap_err();
     refusal(&status).refused("upstream_timeout");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_typed_request_that_holds_too_much_is_refused_before_it_is_decoded() {
+    let house = House::new().await;
+    let agent = house.agent().await;
+    let many = |count: usize| Some(object(&json!({"x": vec![true; count]})));
+    let create = Create { extra: many(250_000), ..asking(vec![]) };
+    let status = agent.grpc().chat().create_chat_completion(create).await.unwrap_err();
+    let stream = Stream { model: "gpt-4o".into(), extra: many(250_000), ..Default::default() };
+    let streamed = agent.grpc().chat().stream_chat_completion(stream).await.unwrap_err();
+    for status in [status, streamed] {
+        let outcome = refusal(&status);
+        let (_, message) = outcome.refused("invalid_request_error");
+        assert!(message.contains("`extra`") && message.contains("CreateRawChatCompletion"), "{message}");
+    }
+    assert!(house.upstream.received().is_empty());
+    agent.grpc().chat().create_chat_completion(Create { extra: many(50_000), ..asking(vec![]) }).await.ok();
+    assert_eq!(house.upstream.received().len(), 1);
+}
