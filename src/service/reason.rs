@@ -63,7 +63,7 @@ reasons! {
     /// No upstream serves the model.
     ModelNotFound = "model_not_found", NOT_FOUND, NotFound, "not_found_error";
     /// No such path.
-    RouteNotFound = "route_not_found", NOT_FOUND, Unimplemented, "not_found_error";
+    RouteNotFound = "route_not_found", NOT_FOUND, NotFound, "not_found_error";
     /// The path does not take this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, Unimplemented, "invalid_request_error";
     /// The thing is not in a state that allows it, or a name is taken.

@@ -157,7 +157,7 @@ async fn frames_that_are_no_frames_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_method_that_is_not_there_is_unimplemented() {
+async fn a_method_that_is_not_there_is_not_found() {
     let world = World::new().await;
     for path in [
         "/orqen.v1.KeyService/Nope",
@@ -169,7 +169,8 @@ async fn a_method_that_is_not_there_is_unimplemented() {
         let by_grpc = world.operator.grpc().call(path, Bytes::new()).await.unwrap_err();
         let by_web = world.operator.grpc_web().call(path, Bytes::new()).await.unwrap_err();
         for status in [by_grpc, by_web] {
-            assert_eq!(status.code(), Code::Unimplemented, "{path}: {status:?}");
+            assert_eq!(Told::by_grpc(&status).code, "route_not_found", "{path}: {status:?}");
+            assert_eq!(status.code(), Code::NotFound, "{path}: {status:?}");
             assert!(status.message().contains(path), "{status:?}");
         }
     }

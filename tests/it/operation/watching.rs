@@ -61,7 +61,7 @@ async fn reflection_answers_loopback_until_there_is_a_port_for_operators() {
     let settings = Settings::at(&Place::sqlite()).toml("[server]\nadmin_listen = \"127.0.0.1:0\"");
     let server = TestServer::start(settings).await;
     let refused = services(server.anonymous().grpc()).await.unwrap_err();
-    assert_eq!(refused.code(), Code::Unimplemented);
+    assert_eq!(refused.code(), Code::NotFound);
     let admin = Anonymous::new(server.admin_address().unwrap());
     assert_eq!(services(admin.grpc()).await.unwrap(), listed);
     server.stop().await;

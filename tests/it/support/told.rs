@@ -28,7 +28,7 @@ const TABLE: &[(&str, u16, Code, &str)] = &[
     ("key_not_found", 404, Code::NotFound, "not_found_error"),
     ("account_not_found", 404, Code::NotFound, "not_found_error"),
     ("model_not_found", 404, Code::NotFound, "not_found_error"),
-    ("route_not_found", 404, Code::Unimplemented, "not_found_error"),
+    ("route_not_found", 404, Code::NotFound, "not_found_error"),
     ("method_not_allowed", 405, Code::Unimplemented, "invalid_request_error"),
     ("conflict", 409, Code::Aborted, "invalid_request_error"),
     ("request_too_large", 413, Code::ResourceExhausted, "invalid_request_error"),
