@@ -35,7 +35,7 @@ use crate::{
     config,
     domain::usage::Ended,
     rest::{Body, BoxError, Transcoder},
-    service::{self, Backend, Failure},
+    service::{self, Backend, Failure, Reason},
     telemetry::{Protocol, RequestId, RequestLog},
 };
 
@@ -163,6 +163,13 @@ impl Front {
             Protocol::Rest => match (request.method(), request.uri().path()) {
                 (&Method::GET | &Method::HEAD, "/healthz") => self.health.alive(),
                 (&Method::GET | &Method::HEAD, "/readyz") => self.health.readiness(),
+                (verb, path @ ("/healthz" | "/readyz")) => service::respond(
+                    Failure::new(
+                        Reason::MethodNotAllowed,
+                        format!("{path} does not take {verb}: ask it with GET"),
+                    )
+                    .allowing(vec![Method::GET, Method::HEAD]),
+                ),
                 _ => self.rest.handle(request).await,
             },
         }

@@ -58,6 +58,13 @@ async fn a_verb_that_a_path_does_not_take_is_a_405_that_says_which_it_takes() {
             assert_eq!(allow, expected, "{path}");
         }
     }
+    for path in ["/healthz", "/readyz"] {
+        for verb in [Verb::POST, Verb::PUT, Verb::DELETE] {
+            let answer = world.server.anonymous().rest().send(verb, path, "").await;
+            refused(&answer, 405, "method_not_allowed", path);
+            assert_eq!(answer.header("allow"), "GET, HEAD");
+        }
+    }
     world.end().await;
 }
 
