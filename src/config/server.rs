@@ -16,7 +16,8 @@ use crate::{
 pub struct Server {
     /// The one port for gRPC, gRPC-Web and HTTP/JSON.
     pub listen: SocketAddr,
-    /// Where metrics and reflection are served; absent: on the main port, to loopback only.
+    /// A second port for operators: the whole API, and reflection for whoever reaches it; absent: reflection is on
+    /// the main port, to loopback only.
     #[serde(default)]
     pub admin_listen: Option<SocketAddr>,
     /// A PEM certificate chain; with `tls_key`, the port speaks TLS.
