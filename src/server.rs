@@ -80,13 +80,15 @@ impl Server {
     /// Binds `address`, with TLS where `config` names a certificate.
     pub async fn bind(address: SocketAddr, config: &config::Server) -> Result<Self, ServerError> {
         let bind = |source| ServerError::Bind { address, source };
-        let tls = match (&config.tls_cert, &config.tls_key) {
-            (Some(cert), Some(key)) => Some(acceptor(cert, key)?),
-            _ => None,
-        };
+        let tls = tls(config)?;
         let listener = TcpListener::bind(address).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         Ok(Self { listener, tls, address })
+    }
+
+    /// Whether the certificate and the key that `config` names, if it does, can be used.
+    pub fn check(config: &config::Server) -> Result<(), ServerError> {
+        tls(config).map(drop)
     }
 
     /// The address that was bound, with the port that the system chose if 0 was asked for.
@@ -223,7 +225,9 @@ async fn speak<S, H, F, B>(
     }
 }
 
-fn acceptor(cert: &PathBuf, key: &PathBuf) -> Result<TlsAcceptor, ServerError> {
+/// What speaks TLS, where `config` names a certificate.
+fn tls(config: &config::Server) -> Result<Option<TlsAcceptor>, ServerError> {
+    let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) else { return Ok(None) };
     let fail = |path: &PathBuf, why: String| ServerError::Tls { path: path.clone(), why };
     let pem = fs::read(cert).map_err(|error| fail(cert, error.to_string()))?;
     let chain = CertificateDer::pem_slice_iter(&pem)
@@ -236,5 +240,5 @@ fn acceptor(cert: &PathBuf, key: &PathBuf) -> Result<TlsAcceptor, ServerError> {
         .with_single_cert(chain, private)
         .map_err(|error| fail(cert, error.to_string()))?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(tls)))
+    Ok(Some(TlsAcceptor::from(Arc::new(tls))))
 }

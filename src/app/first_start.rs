@@ -43,24 +43,10 @@ pub async fn open_store(config: &Config, clock: SharedClock) -> anyhow::Result<S
 
 /// The peppers: from the configuration, or beside the SQLite file, where the first start makes one.
 pub async fn open_peppers(config: &Config, store: &Store) -> anyhow::Result<Peppers> {
-    if !config.auth.peppers.is_empty() {
-        return Peppers::parse(config.auth.peppers.iter().map(|pepper| pepper.expose_secret()))
-            .context("auth.peppers");
-    }
-    if let Some(path) = &config.auth.pepper_file {
-        return read(path);
-    }
-    let Some(database) = store.sqlite_file() else {
-        bail!(
-            "on PostgreSQL the pepper must be given, the same to every replica: make one with \
-             `echo \"1:$(openssl rand -hex 32)\"` and set auth.pepper_file to a file that holds it, or \
-             ORQEN_AUTH__PEPPERS to '[\"1:…\"]'"
-        );
+    let path = match given_peppers(config, store.sqlite_file())? {
+        Given::Peppers(peppers) => return Ok(peppers),
+        Given::Beside(path) => path,
     };
-    let path = beside(database);
-    if path.exists() {
-        return read(&path);
-    }
     if store.keys().any().await? {
         bail!(
             "the store has keys, but the pepper that their digests were made with is missing: put {} back, or set \
@@ -71,6 +57,38 @@ pub async fn open_peppers(config: &Config, store: &Store) -> anyhow::Result<Pepp
     make(&path)?;
     // Read back: of two processes that start together, one file wins for both.
     read(&path)
+}
+
+/// Whether the peppers that are there can be read, of a store in `database`; PostgreSQL is in no file.
+pub(super) fn check_peppers(config: &Config, database: Option<&Path>) -> anyhow::Result<()> {
+    given_peppers(config, database).map(drop)
+}
+
+/// What a start finds.
+enum Given {
+    Peppers(Peppers),
+    /// None yet: this file is to be made.
+    Beside(PathBuf),
+}
+
+fn given_peppers(config: &Config, database: Option<&Path>) -> anyhow::Result<Given> {
+    if !config.auth.peppers.is_empty() {
+        return Peppers::parse(config.auth.peppers.iter().map(|pepper| pepper.expose_secret()))
+            .map(Given::Peppers)
+            .context("auth.peppers");
+    }
+    if let Some(path) = &config.auth.pepper_file {
+        return read(path).map(Given::Peppers);
+    }
+    let Some(database) = database else {
+        bail!(
+            "on PostgreSQL the pepper must be given, the same to every replica: make one with \
+             `echo \"1:$(openssl rand -hex 32)\"` and set auth.pepper_file to a file that holds it, or \
+             ORQEN_AUTH__PEPPERS to '[\"1:…\"]'"
+        );
+    };
+    let path = beside(database);
+    if path.exists() { read(&path).map(Given::Peppers) } else { Ok(Given::Beside(path)) }
 }
 
 /// `orqen.db.pepper` for `orqen.db`.

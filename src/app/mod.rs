@@ -3,6 +3,7 @@
 //! The order of a stop matters: first the port (what runs may finish), then the tasks that follow changes, last the
 //! writer of usage, which drains what the last requests left. So a clean stop loses nothing.
 
+mod check;
 mod first_start;
 mod front;
 mod grpc;
@@ -36,7 +37,10 @@ use crate::{
     usage::{self, Batch, UsageRecorder},
 };
 
-pub use self::first_start::{FirstKey, open_peppers, open_store};
+pub use self::{
+    check::check,
+    first_start::{FirstKey, open_peppers, open_store},
+};
 use self::{front::Front, grpc::Grpc, health::Health};
 
 /// A built gateway whose ports are bound.

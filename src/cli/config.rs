@@ -1,16 +1,19 @@
 //! `orqen config check|show|reference`. A configuration that cannot be used is told where it is loaded, the same
-//! way for every command, so that `check` has only its success left to report.
+//! way for every command; `check` also builds what a start builds of it, but for the network and the store.
 
 use std::io::Write;
 
 use clap::Subcommand;
 
-use crate::config::{ConfigError, Loaded, REFERENCE};
+use crate::{
+    app,
+    config::{ConfigError, Environment, Loaded, REFERENCE},
+};
 
 /// Check and show the configuration.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Read everything as `serve` would; print `ok`, or all problems at once and exit with 1
+    /// Read everything as `serve` would, credentials, certificates and keys too; print `ok`, or all problems at once and exit with 1
     Check,
     /// Print every effective value as TOML, with where it came from; secrets are `***`
     Show,
@@ -22,11 +25,12 @@ pub(super) enum Command {
 pub(super) fn run(
     command: &Command,
     load: impl FnOnce() -> Result<Loaded, ConfigError>,
+    env: &Environment,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     match command {
         Command::Check => {
-            load()?;
+            app::check(&load()?.config, env)?;
             writeln!(out, "ok")?;
         }
         Command::Show => write!(out, "{}", load()?.show())?,

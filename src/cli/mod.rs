@@ -113,7 +113,7 @@ fn run(arguments: Arguments, env: &Environment, out: &mut dyn Write) -> anyhow::
         }
         Command::Key(command) => at_desk(load()?.config, async |desk| key::run(command, desk, out).await),
         Command::Evaluate(arguments) => evaluate::run(&arguments, out),
-        Command::Config(command) => config::run(&command, load, out),
+        Command::Config(command) => config::run(&command, load, env, out),
     }
 }
 

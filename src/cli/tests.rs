@@ -183,3 +183,27 @@ fn the_configuration_is_checked_shown_and_explained() {
     assert!(said.contains("server.listen") && said.contains("demo.x"), "{said}");
     assert_eq!(shell.orqen(&["config", "reference"]).unwrap(), crate::config::REFERENCE);
 }
+
+#[test]
+fn what_a_start_would_refuse_is_found_by_the_check_all_at_once() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let shell = Shell::new();
+    let gone = shell.directory.path().join("gone");
+    let gone = gone.display();
+    let text = format!(
+        "[server]\ntls_cert = \"{gone}.crt\"\ntls_key = \"{gone}.key\"\n\
+         [auth]\npepper_file = \"{gone}.pepper\"\n\
+         [auth.jwt]\nissuer = \"i\"\naudience = \"a\"\nalgorithms = [\"EdDSA\"]\njwks_file = \"{gone}.jwks\"\n\
+         [[upstreams]]\nname = \"u\"\nbase_url = \"http://127.0.0.1:9/v1\"\napi_key_env = \"GONE_API_KEY\"\nmodels = [\"m\"]\n"
+    );
+    std::fs::write(shell.directory.path().join("orqen.toml"), text).unwrap();
+    let said = shell.orqen(&["config", "check"]).unwrap_err();
+    for word in [".crt", ".pepper", ".jwks", "GONE_API_KEY"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let parameters = "[store]\nurl = \"sqlite://orqen.db?cache=shared\"\n";
+    std::fs::write(shell.directory.path().join("orqen.toml"), parameters).unwrap();
+    assert!(shell.orqen(&["config", "check"]).unwrap_err().contains("parameters"));
+    std::fs::write(shell.directory.path().join("orqen.toml"), "[store]\nurl = \"postgres://h/d\"\n").unwrap();
+    assert!(shell.orqen(&["config", "check"]).unwrap_err().contains("auth.pepper_file"));
+}

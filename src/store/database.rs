@@ -154,6 +154,14 @@ impl Database {
     }
 }
 
+/// The file that `url` names; `None` for a server.
+pub(super) fn file_of(url: &str) -> Result<Option<PathBuf>, StoreError> {
+    Ok(match Location::parse(url)? {
+        Location::Sqlite(path) => Some(path),
+        Location::Postgres(_) => None,
+    })
+}
+
 /// Ends `call` after `CALL` as unavailable. A write that is cut off is rolled back, unless the cut falls into its
 /// commit: then it may have happened, as with every database that is asked over a wire.
 pub(super) async fn bounded<T, E: From<StoreError>>(

@@ -6,7 +6,10 @@
 //! that the caches of all processes learn of it. Every call has a bounded wait: what takes longer is
 //! `StoreError::Unavailable`, which the layers above answer with 503 and never with 401.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, SqlErr};
 
@@ -65,6 +68,11 @@ impl Store {
             changes: ChangeLog::new(database.clone()),
             database,
         })))
+    }
+
+    /// The SQLite file that `config` names; `None` for a server. Fails where `connect` would for the URL alone.
+    pub fn file(config: &config::Store) -> Result<Option<PathBuf>, StoreError> {
+        database::file_of(config.url.expose())
     }
 
     /// The keys.
