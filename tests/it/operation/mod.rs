@@ -3,4 +3,5 @@
 mod browsers;
 mod first_start;
 mod stopping;
+mod tls;
 mod watching;
