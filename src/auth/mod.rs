@@ -217,6 +217,11 @@ impl Authenticator {
         self.cache.apply_key(key);
     }
 
+    /// Forgets every key, for a change of one that cannot be read: nobody can tell what it now forbids.
+    pub fn forget_keys(&self) {
+        self.cache.clear();
+    }
+
     /// Makes a changed account hold on this process, from the moment this returns.
     pub fn account_changed(&self, account: Account) {
         self.cache.apply_account(account);

@@ -15,7 +15,7 @@ use crate::{
     cli::{Desk, account, table::Table},
     config::duration,
     domain::{
-        key::{Key, KeyId, KeyStatus, Scope, Scopes, ToolMode, valid_name},
+        key::{Key, KeyId, Scope, Scopes, ToolMode, valid_name},
         limits::OwnLimits,
         policy::Account,
         secret::PlainSecret,
@@ -278,12 +278,10 @@ async fn revoke(key_id: &str, desk: &Desk, out: &mut dyn Write) -> anyhow::Resul
     let id = key_id.trim().parse().context(
         "KEY_ID is a UUID, not a name nor a secret: `orqen key list` shows the ids beside names and prefixes",
     )?;
-    let keys = desk.store.keys();
-    let unknown = || format!("there is no key {id}: `orqen key list` shows them");
-    let key = keys.find_any(KeyId(id)).await?.with_context(unknown)?;
-    let was = key.status(desk.clock.now());
-    let key = keys.revoke(key.account_id, key.id).await?.with_context(unknown)?;
-    let when = if was == KeyStatus::Revoked { "was revoked before" } else { "is revoked" };
-    writeln!(out, "{} {} {when}", key.id, shown(&key.name))?;
+    let revoked = desk.store.keys().revoke_any(KeyId(id)).await?;
+    let revoked = revoked.with_context(|| format!("there is no key {id}: `orqen key list` shows them"))?;
+    let when = if revoked.earlier { "was revoked before" } else { "is revoked" };
+    let name = revoked.key.map_or_else(|| "(its row cannot be read)".to_owned(), |key| shown(&key.name));
+    writeln!(out, "{id} {name} {when}")?;
     Ok(())
 }

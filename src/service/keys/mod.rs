@@ -223,8 +223,11 @@ impl Keys {
     async fn revoke(&self, caller: &Caller, key_id: &str) -> Result<v1::RevokeKeyResponse, Failure> {
         let account = account(caller)?;
         let id = key_id_of(key_id)?;
-        let key = self.parts.store.keys().revoke(account.id, id).await?.ok_or_else(|| not_found(key_id))?;
-        self.parts.authenticator.key_changed(key);
+        let revoked = self.parts.store.keys().revoke(account.id, id).await?;
+        match revoked.ok_or_else(|| not_found(key_id))?.key {
+            Some(key) => self.parts.authenticator.key_changed(key),
+            None => self.parts.authenticator.forget_keys(),
+        }
         Ok(v1::RevokeKeyResponse { id: id.to_string(), revoked: true })
     }
 

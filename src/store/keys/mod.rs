@@ -40,6 +40,15 @@ pub struct KeyPage {
     pub include_revoked: bool,
 }
 
+/// A key that is revoked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revocation {
+    /// The key as it is now; `None` when its row cannot be read: whoever caches it must forget it.
+    pub key: Option<Key>,
+    /// Whether it had been revoked before.
+    pub earlier: bool,
+}
+
 /// Why a key was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateKeyError<E> {
@@ -136,27 +145,50 @@ impl KeyStore {
 
     /// Revokes a key for good; `None` if the account has no such key. A key that was revoked before keeps the time
     /// of the first. The row is not read first: a key whose lists cannot be read can still be revoked.
-    pub async fn revoke(&self, account: AccountId, id: KeyId) -> Result<Option<Key>, StoreError> {
+    pub async fn revoke(&self, account: AccountId, id: KeyId) -> Result<Option<Revocation>, StoreError> {
+        self.end(id, Some(account)).await
+    }
+
+    /// The same, whoever's key it is: for operators.
+    pub async fn revoke_any(&self, id: KeyId) -> Result<Option<Revocation>, StoreError> {
+        self.end(id, None).await
+    }
+
+    async fn end(&self, id: KeyId, owner: Option<AccountId>) -> Result<Option<Revocation>, StoreError> {
         bounded(async {
             let transaction = self.database.begin().await?;
             let now = self.database.clock.now();
-            let revoke = Query::update()
+            let mut revoke = Query::update();
+            revoke
                 .table(key::Entity)
                 .value(key::Column::RevokedAt, now)
                 .value(key::Column::Revision, key::Column::Revision.into_expr().add(1))
                 .and_where(key::Column::Id.eq(id.0))
-                .and_where(key::Column::AccountId.eq(account.0))
                 .and_where(key::Column::RevokedAt.is_null())
-                .returning_col(key::Column::Revision)
-                .take();
-            if let Some(row) = transaction.query_one(&revoke).await? {
+                .returning_col(key::Column::Revision);
+            if let Some(AccountId(owner)) = owner {
+                revoke.and_where(key::Column::AccountId.eq(owner));
+            }
+            let ended = transaction.query_one(&revoke).await?;
+            if let Some(row) = &ended {
                 let revision: i64 = row.try_get_by_index(0)?;
                 record(&transaction, now, Entity::Key(id), revision).await?;
                 transaction.commit().await?;
             } else {
                 transaction.rollback().await?;
             }
-            self.find(account, id).await
+            let found = match owner {
+                Some(owner) => self.find(owner, id).await,
+                None => self.find_any(id).await,
+            };
+            let earlier = ended.is_none();
+            match found {
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    tracing::error!(%error, "a key was revoked that cannot be read");
+                    Ok(Some(Revocation { key: None, earlier }))
+                }
+                found => Ok(found?.map(|key| Revocation { key: Some(key), earlier })),
+            }
         })
         .await
     }

@@ -117,7 +117,11 @@ async fn a_key_that_cannot_be_read_is_named_and_can_be_revoked() {
         }
         // Caches go on without it.
         assert_eq!(keys.by_ids(&[broken.id, sound.id]).await.unwrap(), [sound]);
-        keys.revoke(account, broken.id).await.unwrap_err();
+        for earlier in [false, true] {
+            let revoked = keys.revoke(account, broken.id).await.unwrap().unwrap();
+            assert_eq!((revoked.key, revoked.earlier), (None, earlier));
+        }
+        assert_eq!(keys.revoke(world.account("other").await.id, broken.id).await.unwrap(), None);
         assert_eq!(world.sql(r#"UPDATE "key" SET allowed_tools = NULL"#).await, 2);
         assert_eq!(keys.find_any(broken.id).await.unwrap().unwrap().revoked_at, Some(world.now()));
     })

@@ -242,10 +242,13 @@ async fn revoking_again_keeps_the_first_time() {
         let keys = world.store.keys();
         let key = keys.create(new_key(account, "k")).await.unwrap();
         let first = keys.revoke(account, key.id).await.unwrap().unwrap();
+        assert!(!first.earlier);
+        let first = first.key.unwrap();
         assert_eq!((first.revoked_at, first.revision), (Some(world.now()), 2));
         let seq = world.store.changes().latest().await.unwrap();
         world.clock.advance(TimeDelta::hours(1));
-        assert_eq!(keys.revoke(account, key.id).await.unwrap(), Some(first));
+        let again = keys.revoke_any(key.id).await.unwrap().unwrap();
+        assert_eq!((again.key, again.earlier), (Some(first), true));
         assert_eq!(world.store.changes().latest().await.unwrap(), seq);
     })
     .await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use orqen::{clock::ManualClock, proto::v1};
 use prost_types::FieldMask;
+use sea_orm::ConnectionTrait;
 use serde_json::json;
 use tonic::Code;
 
@@ -103,6 +104,25 @@ async fn a_revoked_key_is_dead_from_the_answer_on_and_for_good() {
         agent.me().await.refused(401, "api_key_revoked");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_row_cannot_be_read_can_be_revoked() {
+    let place = Place::sqlite();
+    let server = TestServer::start(Settings::at(&place)).await;
+    let operator = server.operator();
+    let (agent, issued) = operator.equip(json!({"name": "broken"})).await;
+    agent.me().await.success();
+    let store = sea_orm::Database::connect(place.url()).await.unwrap();
+    let broken = "UPDATE \"key\" SET allowed_tools = '[' WHERE name = 'broken'";
+    store.execute_unprepared(broken).await.unwrap();
+    for _ in 0..2 {
+        let answer = operator.revoke_key(id(&issued)).await.success();
+        assert_eq!(answer, json!({"id": id(&issued), "revoked": true}));
+        assert_ne!(agent.me().await.status, 200, "it was in the cache");
+    }
+    store.close().await.unwrap();
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
