@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{amount, inspect::Section, problem::Problems},
-    domain::policy::PolicyValues,
+    domain::{
+        limits::{LIMIT_MAX, TOOLS_MAX},
+        policy::PolicyValues,
+    },
 };
 
 /// `[policy]`: what a new account starts with. `None` means unlimited, and is written `"unlimited"`.
@@ -49,19 +52,20 @@ impl Policy {
 impl Section for Policy {
     fn check(&self, at: &str, problems: &mut Problems<'_>) {
         // A budget of 0 has a meaning, no pruning at all; a rate of 0 would be an account that cannot be used.
-        for (name, amount, least) in [
-            ("requests_per_minute", self.requests_per_minute, 1),
-            ("concurrent_requests", self.concurrent_requests, 1),
-            ("daily_token_budget", self.daily_token_budget, 0),
-            ("weekly_token_budget", self.weekly_token_budget, 0),
-            ("tool_window", self.tool_window, 1),
-            ("max_keys", self.max_keys, 1),
+        for (name, amount, bounds) in [
+            ("requests_per_minute", self.requests_per_minute, 1..=LIMIT_MAX),
+            ("concurrent_requests", self.concurrent_requests, 1..=LIMIT_MAX),
+            ("daily_token_budget", self.daily_token_budget, 0..=LIMIT_MAX),
+            ("weekly_token_budget", self.weekly_token_budget, 0..=LIMIT_MAX),
+            ("tool_window", self.tool_window, 1..=TOOLS_MAX),
+            ("max_keys", self.max_keys, 1..=LIMIT_MAX),
         ] {
-            if let Some(amount) = amount.filter(|amount| *amount < least) {
+            if let Some(amount) = amount.filter(|amount| !bounds.contains(amount)) {
                 let or = if name == "tool_window" { "leave it out" } else { "write \"unlimited\"" };
+                let (least, most) = (bounds.start(), bounds.end());
                 problems.add(
                     format!("{at}.{name}"),
-                    format!("{amount} is out of bounds: give {least} or more, or {or}"),
+                    format!("{amount} is out of bounds: give {least} to {most}, or {or}"),
                 );
             }
         }

@@ -5,6 +5,12 @@
 
 use crate::domain::policy::PolicyValues;
 
+/// The largest number of any limit, wherever it is given: beyond it sums of a month no longer fit 64 bits.
+pub const LIMIT_MAX: i64 = 1_000_000_000_000;
+
+/// The most tools that a pruning target or a window can name.
+pub const TOOLS_MAX: i64 = 1_000;
+
 /// The limits that a key was given itself; `None` leaves it to the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OwnLimits {
@@ -26,6 +32,20 @@ impl OwnLimits {
             daily_token_budget: other.daily_token_budget.or(self.daily_token_budget),
             weekly_token_budget: other.weekly_token_budget.or(self.weekly_token_budget),
             k_target_override: other.k_target_override.or(self.k_target_override),
+        }
+    }
+
+    /// These limits, each no wider than what the policy grants. One that is not set stays so: the policy's holds.
+    #[must_use]
+    pub fn tightened_to(self, policy: &PolicyValues) -> OwnLimits {
+        let tighter = |own: Option<i64>, granted: Option<i64>| {
+            own.map(|own| granted.map_or(own, |granted| own.min(granted)))
+        };
+        OwnLimits {
+            rate_limit_rpm: tighter(self.rate_limit_rpm, policy.requests_per_minute),
+            daily_token_budget: tighter(self.daily_token_budget, policy.daily_token_budget),
+            weekly_token_budget: tighter(self.weekly_token_budget, policy.weekly_token_budget),
+            k_target_override: self.k_target_override,
         }
     }
 

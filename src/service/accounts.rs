@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         key::{AccountId, valid_name},
+        limits::{LIMIT_MAX, TOOLS_MAX},
         policy::{Account, PolicyValues},
         violation::{Violations, shown},
     },
@@ -15,9 +16,6 @@ use crate::{
     service::{Failure, Parts, Reason, convert, guard::caller, page::Page},
     store::{CreateAccountError, UpdateAccountError},
 };
-
-/// The largest number of any limit: beyond it sums of a month no longer fit 64 bits.
-const LIMIT_MAX: i64 = 1_000_000_000_000;
 
 pub(super) struct Accounts {
     parts: Arc<Parts>,
@@ -103,22 +101,17 @@ impl Accounts {
 /// The values that a request holds, each within its bounds.
 fn policy(request: &v1::UpdatePolicyRequest) -> Result<PolicyValues, Violations> {
     let mut violations = Violations::new();
-    let mut read = |field: &str, given: Option<i64>, least: i64, most: i64| {
-        if let Some(value) = given
-            && value > most
-        {
-            violations.add(field, format!("is {value}: give at most {most}, or null for unlimited"));
-        }
-        convert::at_least(&mut violations, field, given, least)
+    let mut read = |field: &str, given: Option<i64>, bounds| {
+        convert::within(&mut violations, field, given, bounds, "null for no limit of its own")
     };
     let mut values = PolicyValues {
         prune_mode: None,
-        requests_per_minute: read("requests_per_minute", request.requests_per_minute, 1, LIMIT_MAX),
-        concurrent_requests: read("concurrent_requests", request.concurrent_requests, 1, LIMIT_MAX),
-        daily_token_budget: read("daily_token_budget", request.daily_token_budget, 0, LIMIT_MAX),
-        weekly_token_budget: read("weekly_token_budget", request.weekly_token_budget, 0, LIMIT_MAX),
-        tool_window: read("tool_window", request.tool_window, 1, 1000),
-        max_keys: read("max_keys", request.max_keys, 1, LIMIT_MAX),
+        requests_per_minute: read("requests_per_minute", request.requests_per_minute, 1..=LIMIT_MAX),
+        concurrent_requests: read("concurrent_requests", request.concurrent_requests, 1..=LIMIT_MAX),
+        daily_token_budget: read("daily_token_budget", request.daily_token_budget, 0..=LIMIT_MAX),
+        weekly_token_budget: read("weekly_token_budget", request.weekly_token_budget, 0..=LIMIT_MAX),
+        tool_window: read("tool_window", request.tool_window, 1..=TOOLS_MAX),
+        max_keys: read("max_keys", request.max_keys, 1..=LIMIT_MAX),
     };
     values.prune_mode = violations.collect(convert::prune_mode(request.prune_mode)).flatten();
     violations.into_result()?;

@@ -1,5 +1,7 @@
 //! Between the core's types and the messages of the protos.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
 use prost::Message;
 use prost_types::{FieldMask, Timestamp};
@@ -126,17 +128,17 @@ pub(super) fn prune_mode(number: Option<i32>) -> Result<Option<PruneMode>, Viola
     })
 }
 
-/// A limit that a caller gave, which must not lie below `least`.
-pub(super) fn at_least(
+/// A limit that a caller gave, which must lie within `bounds`; `or` says how to do without it.
+pub(super) fn within(
     violations: &mut Violations,
     field: &str,
     given: Option<i64>,
-    least: i64,
+    bounds: RangeInclusive<i64>,
+    or: &str,
 ) -> Option<i64> {
-    if let Some(value) = given
-        && value < least
-    {
-        violations.add(field, format!("is {value}: give {least} or more, or leave it out"));
+    if let Some(value) = given.filter(|value| !bounds.contains(value)) {
+        let (least, most) = (bounds.start(), bounds.end());
+        violations.add(field, format!("is {value}: give {least} to {most}, or {or}"));
     }
     given
 }

@@ -8,7 +8,7 @@ use crate::{
         caller::Caller,
         grant::{Escalation, Holding},
         key::{Scopes, ToolMode, valid_name},
-        limits::OwnLimits,
+        limits::{LIMIT_MAX, OwnLimits, TOOLS_MAX},
         policy::PolicyValues,
         toollist::Toollist,
         violation::Violations,
@@ -17,9 +17,6 @@ use crate::{
     service::{Failure, convert},
 };
 
-/// The most tools that a pruning target can name.
-const K_TARGET_MAX: i64 = 1000;
-
 /// A key to be: what the caller asked for, and what was inherited.
 pub(super) struct Draft {
     pub(super) name: String,
@@ -27,6 +24,8 @@ pub(super) struct Draft {
     pub(super) toollist: Toollist,
     pub(super) tool_mode: ToolMode,
     pub(super) limits: OwnLimits,
+    /// Those of the limits that the caller asked for.
+    pub(super) given: OwnLimits,
     pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
@@ -34,63 +33,28 @@ impl Draft {
     pub(super) fn read(
         caller: &Caller,
         request: v1::CreateKeyRequest,
+        policy: &PolicyValues,
         now: DateTime<Utc>,
     ) -> Result<Self, Failure> {
-        let mut violations = Violations::new();
         let parent = Holding::of_caller(caller);
-        let inherited = parent.map(|held| held.limits).unwrap_or_default();
-        let name = violations.collect(valid_name("name", &request.name));
-        let expires_at = violations.collect(convert::expiry("expires_at", request.expires_at.as_ref(), now));
-        let scopes = match &request.scopes {
-            Some(list) => violations.collect(convert::scopes(list)),
-            None => Some(parent.map_or(Scopes::all(), |held| held.scopes)),
-        };
-        let mode = violations.collect(convert::tool_mode(request.tool_mode));
-        let given = OwnLimits {
-            rate_limit_rpm: convert::at_least(&mut violations, "rate_limit_rpm", request.rate_limit_rpm, 1),
-            daily_token_budget: convert::at_least(
-                &mut violations,
-                "daily_token_budget",
-                request.daily_token_budget,
-                0,
-            ),
-            weekly_token_budget: convert::at_least(
-                &mut violations,
-                "weekly_token_budget",
-                request.weekly_token_budget,
-                0,
-            ),
-            k_target_override: convert::at_least(
-                &mut violations,
-                "k_target_override",
-                request.k_target_override,
-                1,
-            ),
-        };
-        if given.k_target_override.is_some_and(|k| k > K_TARGET_MAX) {
-            violations.add("k_target_override", format!("must be at most {K_TARGET_MAX}"));
-        }
-        let toollist = violations.collect(convert::toollist(
-            request.allowed_tools,
-            request.denied_tools,
-            caller.toollist(),
-        ));
-        violations.into_result()?;
-        let tool_mode = mode.flatten();
-        if tool_mode == Some(ToolMode::Observe) && parent.is_some() {
+        let asked = Asked::read(request, caller.toollist(), now)?;
+        if asked.tool_mode == Some(ToolMode::Observe) && parent.is_some() {
             return Err(Escalation {
                 field: "tool_mode",
                 message: "observe is set by operators only: use filter or block".into(),
             }
             .into());
         }
+        // The policy may have been lowered since: what was granted then is not there to be handed on.
+        let inherited = parent.map(|held| held.limits.tightened_to(policy)).unwrap_or_default();
         Ok(Self {
-            name: name.unwrap_or_default(),
-            scopes: scopes.unwrap_or_default(),
-            toollist: toollist.unwrap_or_else(|| caller.toollist().clone()),
-            tool_mode: tool_mode.unwrap_or(caller.tool_mode()),
-            limits: inherited.inherited_by(given),
-            expires_at: expires_at.flatten().or(parent.and_then(|held| held.expires_at)),
+            name: asked.name,
+            scopes: asked.scopes.unwrap_or_else(|| parent.map_or(Scopes::all(), |held| held.scopes)),
+            toollist: asked.toollist,
+            tool_mode: asked.tool_mode.unwrap_or(caller.tool_mode()),
+            limits: inherited.inherited_by(asked.limits),
+            given: asked.limits,
+            expires_at: asked.expires_at.or(parent.and_then(|held| held.expires_at)),
         })
     }
 
@@ -105,7 +69,51 @@ impl Draft {
     }
 }
 
-/// A limit of a new key can only tighten what the account's policy grants.
+/// The fields of a request, each within its bounds; `None` where nothing was asked for.
+struct Asked {
+    name: String,
+    expires_at: Option<DateTime<Utc>>,
+    scopes: Option<Scopes>,
+    tool_mode: Option<ToolMode>,
+    limits: OwnLimits,
+    toollist: Toollist,
+}
+
+impl Asked {
+    /// Reads them; a list that was not given is the `current` one.
+    fn read(
+        request: v1::CreateKeyRequest,
+        current: &Toollist,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Violations> {
+        let mut violations = Violations::new();
+        let name = violations.collect(valid_name("name", &request.name));
+        let expires_at = violations.collect(convert::expiry("expires_at", request.expires_at.as_ref(), now));
+        let scopes = request.scopes.as_ref().map(|list| violations.collect(convert::scopes(list)));
+        let tool_mode = violations.collect(convert::tool_mode(request.tool_mode));
+        let mut limit =
+            |field, given, bounds| convert::within(&mut violations, field, given, bounds, "leave it out");
+        let limits = OwnLimits {
+            rate_limit_rpm: limit("rate_limit_rpm", request.rate_limit_rpm, 1..=LIMIT_MAX),
+            daily_token_budget: limit("daily_token_budget", request.daily_token_budget, 0..=LIMIT_MAX),
+            weekly_token_budget: limit("weekly_token_budget", request.weekly_token_budget, 0..=LIMIT_MAX),
+            k_target_override: limit("k_target_override", request.k_target_override, 1..=TOOLS_MAX),
+        };
+        let toollist =
+            violations.collect(convert::toollist(request.allowed_tools, request.denied_tools, current));
+        violations.into_result()?;
+        Ok(Self {
+            name: name.unwrap_or_default(),
+            expires_at: expires_at.flatten(),
+            scopes: scopes.flatten(),
+            tool_mode: tool_mode.flatten(),
+            limits,
+            toollist: toollist.unwrap_or_else(|| current.clone()),
+        })
+    }
+}
+
+/// A limit that was asked for can only tighten what the account's policy grants.
 pub(super) fn within_policy(limits: &OwnLimits, policy: &PolicyValues) -> Result<(), Escalation> {
     let pairs = [
         ("rate_limit_rpm", limits.rate_limit_rpm, policy.requests_per_minute),

@@ -48,11 +48,12 @@ impl Keys {
         let now = self.parts.clock.now();
         let secret = PlainSecret::generate(&mut rand::rng());
         let (pepper_version, digest) = self.parts.peppers.digest(&secret);
-        let draft = Draft::read(caller, request, now)?;
+        let policy = account.load().policy.values;
+        let draft = Draft::read(caller, request, &policy, now)?;
         let granted = draft.holding();
         if let Some(held) = Holding::of_caller(caller) {
             held.covers(&granted).map_err(Failure::from)?;
-            draft::within_policy(&draft.limits, &account.load().policy.values)?;
+            draft::within_policy(&draft.given, &policy)?;
         }
         let new = NewKey {
             id: KeyId(Uuid::now_v7()),

@@ -93,7 +93,7 @@ async fn every_field_of_a_new_key_is_kept() {
             "scopes": ["usage", "chat", "chat"],
             "rate_limit_rpm": 5,
             "daily_token_budget": 0,
-            "weekly_token_budget": 9_007_199_254_740_993_i64,
+            "weekly_token_budget": 1_000_000_000_000_i64,
             "k_target_override": 1000,
             "allowed_tools": ["a", "github_*"],
             "denied_tools": [],
@@ -109,10 +109,7 @@ async fn every_field_of_a_new_key_is_kept() {
         let limits = &issued["limits"];
         assert_eq!(limits["rate_limit_rpm"], json!({"value": 5, "source": "key"}));
         assert_eq!(limits["daily_token_budget"], json!({"value": 0, "source": "key"}));
-        assert_eq!(
-            limits["weekly_token_budget"],
-            json!({"value": 9_007_199_254_740_993_i64, "source": "key"})
-        );
+        assert_eq!(limits["weekly_token_budget"], json!({"value": 1_000_000_000_000_i64, "source": "key"}));
         assert_eq!(limits["k_target"], json!({"value": 1000, "source": "key"}));
         assert_eq!(limits["concurrent_requests"], json!({"value": null, "source": "policy"}));
 
@@ -168,6 +165,10 @@ async fn all_that_is_wrong_is_told_in_one_answer() {
             assert!(message.contains(field.as_str()), "{field}: {message}");
         }
         assert_eq!(error["param"], "name");
+        for field in ["rate_limit_rpm", "daily_token_budget", "weekly_token_budget"] {
+            let body = json!({"name": "x", field: 1_000_000_000_001_i64});
+            assert_eq!(operator.create_key(body).await.refused(400, "invalid_request_error")["param"], field);
+        }
         let unknown = operator.create_key(json!({"name": "x", "colour": "red"})).await;
         assert_eq!(unknown.refused(400, "invalid_request_error")["param"], "colour");
         assert_eq!(operator.list_keys("").await.success()["keys"].as_array().unwrap().len(), 1);

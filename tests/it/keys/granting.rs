@@ -171,3 +171,30 @@ async fn a_change_of_policy_reaches_the_keys_at_once() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_was_lowered_stops_nobody_from_making_a_key_by_name_alone() {
+    with_an_operator(async |_, operator| {
+        let account = operator.account_id().await;
+        operator
+            .update_policy(&account, json!({"requests_per_minute": 60, "daily_token_budget": 1000}))
+            .await
+            .success();
+        let held = json!({"name": "before", "rate_limit_rpm": 50, "daily_token_budget": 900});
+        let (agent, _) = operator.equip(held).await;
+        operator
+            .update_policy(&account, json!({"requests_per_minute": 20, "daily_token_budget": 900}))
+            .await
+            .success();
+        let child = agent.create_key(json!({"name": "after"})).await.success();
+        assert_eq!(child["limits"]["rate_limit_rpm"]["value"], 20);
+        assert_eq!(child["limits"]["daily_token_budget"]["value"], 900);
+        let asked = agent.create_key(json!({"name": "after", "rate_limit_rpm": 21})).await;
+        asked.refused(403, "privilege_escalation");
+        // What was handed on then does not grow with the policy.
+        operator.update_policy(&account, json!({"requests_per_minute": 60})).await.success();
+        let later = operator.key(id(&child)).await.success();
+        assert_eq!(later["limits"]["rate_limit_rpm"], json!({"value": 20, "source": "key"}));
+    })
+    .await;
+}

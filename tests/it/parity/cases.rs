@@ -68,7 +68,7 @@ fn creating() -> Vec<Case> {
         scopes: Some(v1::ScopeList { values: vec![v1::Scope::Chat.into(), v1::Scope::Usage.into()] }),
         rate_limit_rpm: Some(10),
         daily_token_budget: Some(0),
-        weekly_token_budget: Some(9_007_199_254_740_993),
+        weekly_token_budget: Some(1_000_000_000_000),
         k_target_override: Some(8),
         allowed_tools: list(&["github_*", "\u{1f6e0} \"quoted\" \\ tool"]),
         denied_tools: list(&[]),
