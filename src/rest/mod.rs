@@ -160,6 +160,12 @@ impl<B: Backend> Transcoder<B> {
             BodyRule::Whole => {
                 query::refuse_all(query, &mut findings);
                 let members = match self.parse(body, &mut findings)? {
+                    // A body that was lost on its way must not be answered as done.
+                    None if binding.mask.is_some() => {
+                        let message =
+                            "it is empty, and says nothing about what to change; to change nothing, send {}";
+                        return Err(Refusal::InvalidJson { message: message.into() });
+                    }
                     None => Vec::new(),
                     Some(Json::Object(members)) => members,
                     Some(other) => {

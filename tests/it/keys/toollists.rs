@@ -37,7 +37,12 @@ async fn left_out_stays_null_clears_and_an_empty_list_is_a_list() {
             assert_eq!(operator.key(key_id).await.success(), key);
         }
         let empty = operator.rest().send(http::Method::PUT, &format!("/v1/keys/{key_id}/toollist"), "").await;
-        assert_eq!(empty.success()["revision"], 8, "no body at all changes nothing either");
+        empty.refused(400, "invalid_request_error");
+        assert_eq!(
+            operator.key(key_id).await.success()["revision"],
+            8,
+            "a body that was lost changes nothing"
+        );
     })
     .await;
 }
