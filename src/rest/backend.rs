@@ -4,9 +4,14 @@
 use bytes::Bytes;
 use http::request::Parts;
 use http_body_util::combinators::UnsyncBoxBody;
+use prost_reflect::DynamicMessage;
 use tonic::{Status, metadata::MetadataMap};
 
-use super::{bindings::Method, body::BoxError, refusal::Refusal};
+use super::{
+    bindings::Method,
+    body::BoxError,
+    refusal::{InvalidField, Refusal},
+};
 
 /// The body of an answer: at once, or as it comes.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
@@ -51,6 +56,13 @@ pub trait Backend: Send + Sync + 'static {
         head: Parts,
         body: Bytes,
     ) -> impl Future<Output = http::Response<Body>> + Send;
+
+    /// What else is wrong with a request of which some fields could not be read: `message` has the others. It is told
+    /// with the rest, since all field errors come in one answer.
+    fn also_wrong(&self, message: &DynamicMessage) -> Vec<InvalidField> {
+        let _ = message;
+        Vec::new()
+    }
 
     /// The answer to a call that failed.
     fn refuse_status(&self, status: &Status, head: &Parts) -> http::Response<Body>;

@@ -31,7 +31,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, header, request::Parts};
 use http_body_util::{BodyExt, Empty, Full};
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage};
 use tonic::Status;
 
 pub use self::{
@@ -40,7 +40,13 @@ pub use self::{
     body::BoxError,
     refusal::{InvalidField, InvalidFields, Refusal},
 };
-use self::{json::Json, names::Taken, refusal::Findings, request::BodyReader, router::Router};
+use self::{
+    json::Json,
+    names::{Taken, field_named},
+    refusal::Findings,
+    request::BodyReader,
+    router::Router,
+};
 
 /// The deepest JSON that can be configured: the readers recurse, and a worker's stack is 2 MiB.
 const DEEPEST_JSON: usize = 512;
@@ -182,6 +188,12 @@ impl<B: Backend> Transcoder<B> {
                     BodyReader::new(&mut findings).fill_field(&mut message, field, &json);
                 }
             }
+        }
+        if !findings.is_empty() {
+            let is_named = |field: &str, name: &str| {
+                field_named(&message.descriptor(), name).is_some_and(|named| named.name() == field)
+            };
+            findings.add_others(self.backend.also_wrong(&message), is_named);
         }
         findings.into_result().map(|()| message)
     }

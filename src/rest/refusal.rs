@@ -170,6 +170,29 @@ impl Findings {
         self.leave(mark);
     }
 
+    /// Whether nothing was found.
+    pub(super) fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Adds what others found, but for fields that were found wrong already: those are not in the message that the
+    /// others saw. `is_named` says whether a field has a name, in any of its spellings.
+    pub(super) fn add_others(&mut self, others: Vec<InvalidField>, is_named: impl Fn(&str, &str) -> bool) {
+        let root = |path: &str| path.split(['.', '[']).next().unwrap_or_default().to_owned();
+        let wrong: Vec<String> = self.fields.iter().map(|field| root(&field.field)).collect();
+        for other in others {
+            let field = root(&other.field);
+            if wrong.iter().any(|name| is_named(&field, name)) {
+                continue;
+            }
+            if self.fields.len() == MOST_FIELDS {
+                self.left_out += 1;
+            } else {
+                self.fields.push(other);
+            }
+        }
+    }
+
     /// `Ok` when nothing was found.
     pub(super) fn into_result(self) -> Result<(), Refusal> {
         if self.fields.is_empty() {

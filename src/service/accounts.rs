@@ -55,7 +55,9 @@ impl Accounts {
     }
 
     async fn update_policy(&self, request: v1::UpdatePolicyRequest) -> Result<Account, Failure> {
+        let mut violations = Violations::new();
         let fields = convert::masked(
+            &mut violations,
             request.update_mask.as_ref(),
             &[
                 ("requests_per_minute", request.requests_per_minute.is_some()),
@@ -66,8 +68,9 @@ impl Accounts {
                 ("max_keys", request.max_keys.is_some()),
                 ("prune_mode", request.prune_mode.is_some()),
             ],
-        )?;
-        let given = policy(&request)?;
+        );
+        let given = violations.collect(policy(&request)).unwrap_or_default();
+        violations.into_result()?;
         let id = account_id_of(&request.account_id)?;
         let account = self
             .parts
@@ -99,7 +102,7 @@ impl Accounts {
 }
 
 /// The values that a request holds, each within its bounds.
-fn policy(request: &v1::UpdatePolicyRequest) -> Result<PolicyValues, Violations> {
+pub(super) fn policy(request: &v1::UpdatePolicyRequest) -> Result<PolicyValues, Violations> {
     let mut violations = Violations::new();
     let mut read = |field: &str, given: Option<i64>, bounds| {
         convert::within(&mut violations, field, given, bounds, "null for no limit of its own")

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderValue, Response, header, request};
 use http_body_util::{BodyExt, Full};
+use prost_reflect::DynamicMessage;
 use tonic::{Status, metadata::MetadataMap};
 use tower::ServiceExt;
 
 use crate::{
     domain::violation::Violations,
-    rest::{self, Body, Method, Refusal, UnaryAnswer},
-    service::{Failure, Guard, Reason, Services, guard::Admitted, status},
+    rest::{self, Body, InvalidField, Method, Refusal, UnaryAnswer},
+    service::{Failure, Guard, Reason, Services, fields, guard::Admitted},
 };
 
 /// The path of the one method that takes and returns raw bytes.
@@ -98,6 +99,12 @@ impl rest::Backend for Backend {
         }
     }
 
+    fn also_wrong(&self, message: &DynamicMessage) -> Vec<InvalidField> {
+        let violations = fields::problems(message, self.services.clock.now());
+        let told = violations.as_slice().iter();
+        told.map(|one| InvalidField { field: one.field.clone(), message: one.message.clone() }).collect()
+    }
+
     fn refuse_status(&self, status: &Status, _head: &request::Parts) -> Response<Body> {
         respond(Failure::from_status(status))
     }
@@ -135,7 +142,7 @@ fn refused(refusal: &Refusal) -> Failure {
             for field in &invalid.fields {
                 violations.add(&field.field, &field.message);
             }
-            status::Failure::fields(violations)
+            Failure::fields(violations).and_more(invalid.left_out)
         }
     }
 }

@@ -241,14 +241,14 @@ pub(super) fn account(account: &Account) -> v1::Account {
 /// The fields that an update is to change: those of the mask, or, when it is empty, those that are set (AIP-134).
 /// A field that is set but not named by a mask that is given is refused, or its sender would believe it done.
 pub(super) fn masked<'a>(
+    violations: &mut Violations,
     mask: Option<&FieldMask>,
     fields: &[(&'a str, bool)],
-) -> Result<Vec<&'a str>, Violations> {
+) -> Vec<&'a str> {
     let paths = mask.map_or(&[][..], |mask| &mask.paths);
     if paths.is_empty() {
-        return Ok(fields.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect());
+        return fields.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect();
     }
-    let mut violations = Violations::new();
     let known = || fields.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     for path in paths.iter().take(64) {
         if !fields.iter().any(|(name, _)| name == path) {
@@ -268,8 +268,7 @@ pub(super) fn masked<'a>(
             "is set but not in update_mask, and would not be changed: add it to the mask, or leave it out",
         );
     }
-    violations.into_result()?;
-    Ok(fields.iter().map(|(name, _)| *name).filter(|name| named(name)).collect())
+    fields.iter().map(|(name, _)| *name).filter(|name| named(name)).collect()
 }
 
 #[cfg(test)]

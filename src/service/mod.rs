@@ -8,6 +8,7 @@ mod backend;
 mod chat;
 mod convert;
 mod failures;
+mod fields;
 pub mod guard;
 mod keys;
 mod page;
@@ -65,12 +66,14 @@ pub struct Services {
     /// The gRPC routes.
     pub routes: Routes,
     chat: Arc<chat::Chat>,
+    clock: SharedClock,
 }
 
 impl Services {
     /// Builds them.
     pub fn new(parts: Parts) -> Self {
         let parts = Arc::new(parts);
+        let clock = Arc::clone(&parts.clock);
         let chat = Arc::new(chat::Chat::new(Arc::clone(&parts)));
         let (account, body) = (parts.limits.account_body, parts.limits.chat_body);
         let routes = Routes::new(
@@ -90,6 +93,6 @@ impl Services {
                 .max_encoding_message_size(usize::MAX),
         )
         .prepare();
-        Self { routes, chat }
+        Self { routes, chat, clock }
     }
 }

@@ -67,6 +67,15 @@ impl Failure {
         failure
     }
 
+    /// The same failure, which so many fields more are to blame for.
+    #[must_use]
+    pub fn and_more(mut self, fields: usize) -> Self {
+        if fields > 0 {
+            self.message.push_str(&format!("; and {fields} more"));
+        }
+        self
+    }
+
     /// The same failure, about this parameter.
     #[must_use]
     pub fn about(mut self, param: impl Into<String>) -> Self {

@@ -113,6 +113,14 @@ impl Asked {
     }
 }
 
+/// Whether the fields of a request are within their bounds, whoever sends it.
+pub(in crate::service) fn check_create(
+    request: v1::CreateKeyRequest,
+    now: DateTime<Utc>,
+) -> Result<(), Violations> {
+    Asked::read(request, &Toollist::unbound(), now).map(drop)
+}
+
 /// A limit that was asked for can only tighten what the account's policy grants.
 pub(super) fn within_policy(limits: &OwnLimits, policy: &PolicyValues) -> Result<(), Escalation> {
     let pairs = [

@@ -9,9 +9,8 @@ use crate::{
     domain::{
         caller::{AccountCell, Caller},
         grant::{Escalation, Holding},
-        key::{Key, KeyId, valid_name},
+        key::{Key, KeyId},
         secret::PlainSecret,
-        toollist::Toollist,
         violation::Violations,
     },
     proto::v1::{self, key_service_server::KeyService},
@@ -23,9 +22,14 @@ use crate::{
     store::{KeyPage, NewKey},
 };
 
+mod change;
 mod draft;
 
 use self::draft::Draft;
+pub(super) use self::{
+    change::{NewLists, Update},
+    draft::check_create,
+};
 
 pub(super) struct Keys {
     parts: Arc<Parts>,
@@ -109,39 +113,9 @@ impl Keys {
     }
 
     async fn update(&self, caller: &Caller, request: v1::UpdateKeyRequest) -> Result<v1::Key, Failure> {
-        let fields = convert::masked(
-            request.update_mask.as_ref(),
-            &[
-                ("name", request.name.is_some()),
-                ("expires_at", request.expires_at.is_some()),
-                ("disabled", request.disabled.is_some()),
-            ],
-        )?;
-        let mut violations = Violations::new();
-        let mut name = None;
-        let mut expires_at = None;
-        let mut disabled = None;
-        for field in fields {
-            match field {
-                "name" => {
-                    name =
-                        violations.collect(valid_name("name", request.name.as_deref().unwrap_or_default()));
-                }
-                "expires_at" => {
-                    let now = self.parts.clock.now();
-                    expires_at = violations.collect(convert::expiry(field, request.expires_at.as_ref(), now));
-                }
-                _ if request.disabled.is_none() => {
-                    violations.add("disabled", "cannot be cleared: give true or false");
-                }
-                _ => disabled = request.disabled,
-            }
-        }
-        violations.into_result()?;
+        let update = Update::read(&request, self.parts.clock.now())?;
         self.change(caller, &request.key_id, move |key| {
-            key.name = name.unwrap_or_else(|| std::mem::take(&mut key.name));
-            key.expires_at = expires_at.unwrap_or(key.expires_at);
-            key.disabled = disabled.unwrap_or(key.disabled);
+            update.apply(key);
             Ok(())
         })
         .await
@@ -152,31 +126,9 @@ impl Keys {
         caller: &Caller,
         request: v1::SetToollistRequest,
     ) -> Result<v1::Key, Failure> {
-        let fields = convert::masked(
-            request.update_mask.as_ref(),
-            &[
-                ("allowed_tools", request.allowed_tools.is_some()),
-                ("denied_tools", request.denied_tools.is_some()),
-            ],
-        )?;
-        let named = |field| fields.contains(&field);
-        let (set_allowed, set_denied) = (named("allowed_tools"), named("denied_tools"));
-        let allowed = request.allowed_tools.map(|list| list.values);
-        let denied = request.denied_tools.map(|list| list.values);
-        // Checked before the key is looked up: a bad list is told as such even for a key that is not there.
-        let given = Toollist::new(allowed, denied)?;
-        self.change(caller, &request.key_id, move |key| {
-            let pick = |set: bool, given: Option<&[String]>, current: Option<&[String]>| {
-                if set { given } else { current }.map(<[String]>::to_vec)
-            };
-            key.toollist = Toollist::new(
-                pick(set_allowed, given.allowed(), key.toollist.allowed()),
-                pick(set_denied, given.denied(), key.toollist.denied()),
-            )
-            .map_err(Unchanged::Invalid)?;
-            Ok(())
-        })
-        .await
+        let key_id = request.key_id.clone();
+        let lists = NewLists::read(request)?;
+        self.change(caller, &key_id, move |key| lists.apply(key).map_err(Unchanged::Invalid)).await
     }
 
     /// Changes a key that the caller covers before and after, and makes it hold on this process.

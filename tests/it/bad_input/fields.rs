@@ -108,6 +108,43 @@ async fn an_unknown_field_is_refused_by_name_in_every_body_and_query() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fields_of_the_wrong_type_and_fields_out_of_bounds_are_told_in_one_answer() {
+    let world = World::new().await;
+    let (operator, id) = (&world.operator, &world.id);
+    let create = json!({
+        "name": "", "colour": "red", "toolMode": 1, "expires_at": "2001-01-01T00:00:00Z",
+        "scopes": ["root"], "rate_limit_rpm": 0, "allowed_tools": ["a", ""], "denied_tools": [7],
+    });
+    let every = [
+        "colour",
+        "toolMode",
+        "scopes[0]",
+        "denied_tools[0]",
+        "name",
+        "expires_at",
+        "rate_limit_rpm",
+        "allowed_tools[1]",
+    ];
+    for (answer, fields) in [
+        (operator.create_key(create).await, &every[..]),
+        (operator.update_key(id, json!({"disabled": "no", "name": " "})).await, &["disabled", "name"]),
+        (
+            operator.set_toollist(id, json!({"denied_tools": 1, "allowed_tools": [""]})).await,
+            &["denied_tools", "allowed_tools[0]"],
+        ),
+        (operator.jwt_rest().post("/v1/accounts", &json!({"name": "", "x": 1})).await, &["x", "name"]),
+        (operator.list_keys("?page_size=0&include_revoked=maybe").await, &["include_revoked", "page_size"]),
+    ] {
+        let error = refused(&answer, 400, "invalid_request_error", fields[0]);
+        let message = error["message"].as_str().unwrap();
+        for field in fields {
+            assert!(message.contains(&format!("{field}: ")), "{field}: {message}");
+        }
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_of_no_and_of_too_many_characters_are_refused() {
     let world = World::new().await;
     let id = world.id.clone();

@@ -115,5 +115,10 @@ async fn over_grpc_a_list_that_the_mask_leaves_out_is_refused() {
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(Told::by_grpc(&status).param.as_deref(), Some(param), "{request:?}");
     }
+    let all = keys.set_toollist(set(list(&["a", ""]), list(&["rm"]), Some(&["allowed_tools", "x"]))).await;
+    let message = all.unwrap_err().message().to_owned();
+    for field in ["update_mask: ", "denied_tools: ", "allowed_tools[1]: "] {
+        assert!(message.contains(field), "{message}");
+    }
     server.stop().await;
 }

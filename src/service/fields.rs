@@ -1,0 +1,36 @@
+//! The fields of a request on their own, checked without its caller and without the store: for a body of which some
+//! fields could not even be read, so that what is wrong with the others comes in the same answer.
+
+use chrono::{DateTime, Utc};
+use prost::Message;
+use prost_reflect::{DynamicMessage, ReflectMessage};
+
+use crate::{
+    domain::{key::valid_name, violation::Violations},
+    proto::v1,
+    service::{accounts, keys, page::Page},
+};
+
+/// What is wrong with the fields of `message`, whichever request it is. One that this does not know has no more.
+pub(super) fn problems(message: &DynamicMessage, now: DateTime<Utc>) -> Violations {
+    let checked = match message.descriptor().full_name() {
+        "orqen.v1.CreateKeyRequest" => keys::check_create(read(message), now),
+        "orqen.v1.UpdateKeyRequest" => keys::Update::read(&read(message), now).map(drop),
+        "orqen.v1.SetToollistRequest" => keys::NewLists::read(read(message)).map(drop),
+        "orqen.v1.ListKeysRequest" => {
+            let request: v1::ListKeysRequest = read(message);
+            Page::parse(request.page_size, &request.page_token).map(drop)
+        }
+        "orqen.v1.CreateAccountRequest" => {
+            let request: v1::CreateAccountRequest = read(message);
+            valid_name("name", &request.name).map(drop)
+        }
+        "orqen.v1.UpdatePolicyRequest" => accounts::policy(&read(message)).map(drop),
+        _ => Ok(()),
+    };
+    checked.err().unwrap_or_default()
+}
+
+fn read<M: Message + Default>(message: &DynamicMessage) -> M {
+    message.transcode_to().unwrap_or_default()
+}
