@@ -22,7 +22,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::{self, Authenticator, JwtVerifier},
-    chat::ChatPipeline,
+    chat::{
+        ChatPipeline,
+        embed::{self, Embedder},
+    },
     clock::SharedClock,
     config::{Config, Environment},
     domain::chat_request::Bounds,
@@ -33,7 +36,7 @@ use crate::{
     service::{self, Backend, Guard, Services},
     store::{Store, StoreError},
     tokens::Tokenizer,
-    upstream::{Catalog, UpstreamClient},
+    upstream::{Catalog, EmbeddingModel, UpstreamClient},
     usage::{self, Batch, UsageRecorder},
 };
 
@@ -81,6 +84,8 @@ impl App {
         let first_key = first_start::first_key(&config, &store, &peppers).await?;
 
         let tasks = TaskTracker::new();
+        let stop_following = CancellationToken::new();
+        let embedder = embedder(&config, &catalog, &tasks, &stop_following);
         let stop_writing = CancellationToken::new();
         let recorder = recorder(&store, &tasks, stop_writing.clone());
         let used = recorder.clone();
@@ -103,6 +108,7 @@ impl App {
                 rand::Rng::next_u64(&mut rand::rng()),
             ))),
             prune_mode: config.pruning.enabled.then_some(config.pruning.mode),
+            embedder,
             recorder,
             clock: Arc::clone(&clock),
             bounds: Bounds { depth: config.limits.json_depth },
@@ -135,7 +141,7 @@ impl App {
             store,
             first_key,
             tasks,
-            stop_following: CancellationToken::new(),
+            stop_following,
             stop_writing,
             config,
         })
@@ -228,6 +234,24 @@ fn recorder(store: &Store, tasks: &TaskTracker, stop: CancellationToken) -> Usag
         });
     tasks.spawn(writer.run(stop));
     recorder
+}
+
+/// Who asks for embeddings, if they are configured; the configuration has made sure of the upstream.
+fn embedder(
+    config: &Config,
+    catalog: &Catalog,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Option<Embedder> {
+    let wanted = config.pruning.embeddings.as_ref()?;
+    let upstream = catalog.upstream(&wanted.upstream)?;
+    let model = EmbeddingModel::new(Arc::clone(upstream), &wanted.model, wanted.dimensions);
+    let settings = embed::Settings {
+        timeout: wanted.timeout,
+        cache_bytes: wanted.cache_bytes as u64,
+        seed: rand::Rng::next_u64(&mut rand::rng()),
+    };
+    Some(Embedder::new(model, settings, tasks.clone(), stop.clone()))
 }
 
 fn rest_options(config: &Config) -> rest::Options {

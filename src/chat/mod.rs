@@ -6,6 +6,7 @@
 mod answer;
 mod ask;
 mod calls;
+pub mod embed;
 pub mod sse;
 pub mod typed;
 
@@ -19,19 +20,19 @@ use crate::{
     clock::SharedClock,
     domain::{
         caller::Caller,
-        chat_request::{Bounds, ChatRequest, Malformed, Refused},
+        chat_request::{Bounds, ChatRequest, Malformed, PermittedRequest, Refused},
         key::AccountId,
         policy::PruneMode,
         tool_health::ToolHealth,
         usage::Ended,
     },
-    prune::Pruner,
+    prune::{Ask, Likeness, Pruner},
     upstream::{Catalog, ModelInfo, ModelNotFound, UpstreamClient, UpstreamError},
     usage::{Pending, UsageRecorder},
 };
 
 pub use self::answer::{AnswerBody, ChatAnswer, Pruned};
-use self::{ask::Wish, calls::Watch};
+use self::{ask::Wish, calls::Watch, embed::Embedder};
 
 /// Why a chat request got no answer of a provider.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,8 @@ pub struct ChatPipeline {
     pub pruner: Arc<Pruner>,
     /// How much is pruned where an account's policy does not say; `None` switches it off for everybody.
     pub prune_mode: Option<PruneMode>,
+    /// Who gives tools and texts a meaning; `None`: words alone decide.
+    pub embedder: Option<Embedder>,
     /// Who remembers.
     pub recorder: UsageRecorder,
     /// The time.
@@ -122,7 +125,9 @@ impl ChatPipeline {
                     pending.tools(*tally, &[]);
                 }
             })?;
-        let choice = self.pruner.choose(&permitted, &wish.ask(caller, self.prune_mode, now)?);
+        let ask = wish.ask(caller, self.prune_mode, now)?;
+        let likeness = self.likeness(&permitted, &ask).await;
+        let choice = self.pruner.choose_by(&permitted, &ask, likeness.as_ref());
         let prepared = permitted.keep(&choice.selection, route.model.as_deref());
         pending.tools(prepared.tally(), prepared.removed());
         let pruned = Pruned { routing: choice.routing, skipped: choice.skipped };
@@ -134,6 +139,13 @@ impl ChatPipeline {
     /// How the tools that an account's agents offer have fared.
     pub fn tool_health(&self, account: AccountId) -> Vec<ToolHealth> {
         self.pruner.tool_health(account)
+    }
+
+    /// How alike, in meaning, what was said and the permitted tools are. Takes a bounded time, none where it is not
+    /// configured or nothing is to be chosen.
+    async fn likeness(&self, permitted: &PermittedRequest, ask: &Ask<'_>) -> Option<Likeness> {
+        let embedder = self.embedder.as_ref()?;
+        embedder.likeness(&self.pruner.question(permitted, ask)?).await
     }
 
     /// The models that requests may name.

@@ -35,7 +35,10 @@ pub(super) fn config(table: Table, origins: &Origins, stray: Vec<Problem>) -> Re
     upstreams(&table, &mut problems);
     section::<super::Demo>("demo", &table, &mut problems);
     section::<super::Policy>("policy", &table, &mut problems);
-    section::<super::Pruning>("pruning", &table, &mut problems);
+    let pruning = section::<super::Pruning>("pruning", &table, &mut problems);
+    if let Some(embeddings) = pruning.and_then(|pruning| pruning.embeddings) {
+        embeddings.check_upstream(&upstream_names(&table), &mut problems);
+    }
     section::<super::Limits>("limits", &table, &mut problems);
     section::<super::Redis>("redis", &table, &mut problems);
     section::<super::Log>("log", &table, &mut problems);
@@ -51,11 +54,15 @@ pub(super) fn config(table: Table, origins: &Origins, stray: Vec<Problem>) -> Re
     })
 }
 
-fn section<S: Section>(name: &str, table: &Table, problems: &mut Problems<'_>) {
+fn section<S: Section>(name: &str, table: &Table, problems: &mut Problems<'_>) -> Option<S> {
     let fields = FIELDS.get(name).and_then(Value::as_table).expect("the reference has every section");
-    if let Some(value) = table.get(name) {
-        let _ = read::<S>(name, value, fields, problems);
-    }
+    read::<S>(name, table.get(name)?, fields, problems)
+}
+
+/// The names of the upstreams, also of those that have a fault elsewhere.
+fn upstream_names(table: &Table) -> Vec<&str> {
+    let all = table.get("upstreams").and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(|upstream| upstream.get("name")?.as_str()).collect()
 }
 
 fn upstreams(table: &Table, problems: &mut Problems<'_>) {

@@ -39,7 +39,7 @@ pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use policy::Policy;
 pub use problem::{ConfigError, Problem};
-pub use pruning::Pruning;
+pub use pruning::{Embeddings, Pruning};
 pub use reference::TEXT as REFERENCE;
 pub use secret_url::SecretUrl;
 pub use server::Server;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{duration, inspect::Section, problem::Problems},
-    domain::policy::PruneMode,
+    domain::{policy::PruneMode, violation::shown},
 };
 
 const MIB: usize = 1024 * 1024;
@@ -35,6 +35,36 @@ pub struct Pruning {
     pub cache_bytes: usize,
     /// The most conversations whose tools are remembered.
     pub conversations: usize,
+    /// Comparing by meaning as well as by words; absent: by words alone.
+    #[serde(default)]
+    pub embeddings: Option<Embeddings>,
+}
+
+/// `[pruning.embeddings]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embeddings {
+    /// The name of the upstream that serves them.
+    pub upstream: String,
+    /// The model, as that upstream knows it.
+    pub model: String,
+    /// How many numbers a vector is asked to have; absent: as many as the model gives.
+    #[serde(default)]
+    pub dimensions: Option<usize>,
+    /// How long a chat request waits for vectors before it goes on without.
+    #[serde(default = "milliseconds::<150>", with = "duration")]
+    pub timeout: Duration,
+    /// The most bytes of vectors in memory.
+    #[serde(default = "mebibytes::<64>")]
+    pub cache_bytes: usize,
+}
+
+const fn milliseconds<const N: u64>() -> Duration {
+    Duration::from_millis(N)
+}
+
+const fn mebibytes<const N: usize>() -> usize {
+    N * MIB
 }
 
 impl Section for Pruning {
@@ -52,5 +82,36 @@ impl Section for Pruning {
                 format!("{} is out of bounds: give a share from 0 to 1, such as 0.02", self.learning_share),
             );
         }
+        if let Some(embeddings) = &self.embeddings {
+            embeddings.check(&format!("{at}.embeddings"), problems);
+        }
+    }
+}
+
+impl Embeddings {
+    fn check(&self, at: &str, problems: &mut Problems<'_>) {
+        if self.model.trim().is_empty() {
+            problems.add(format!("{at}.model"), "is empty: write the name of an embedding model");
+        }
+        if let Some(dimensions) = self.dimensions {
+            problems.within(&format!("{at}.dimensions"), dimensions, 1..=8192);
+        }
+        let (least, most) = (Duration::from_millis(1), Duration::from_secs(5));
+        problems.lasts(&format!("{at}.timeout"), self.timeout, least..=most);
+        problems.within(&format!("{at}.cache_bytes"), self.cache_bytes, MIB..=16 * 1024 * MIB);
+    }
+
+    /// Adds a problem unless `upstreams`, the names there are, have the one that is to serve them.
+    pub(super) fn check_upstream(&self, upstreams: &[&str], problems: &mut Problems<'_>) {
+        if upstreams.contains(&self.upstream.as_str()) {
+            return;
+        }
+        let known: Vec<_> = upstreams.iter().map(|name| format!("`{name}`")).collect();
+        let way_out = match known.is_empty() {
+            true => "add one to `[[upstreams]]`".to_owned(),
+            false => format!("there are {}", known.join(", ")),
+        };
+        let message = format!("{} is no upstream: {way_out}", shown(&self.upstream));
+        problems.add("pruning.embeddings.upstream", message);
     }
 }

@@ -43,6 +43,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((config.limits.chat_body, config.limits.account_body), (32 << 20, 1 << 20));
     assert_eq!(config.limits.json_depth, 128);
     assert!(config.upstreams.is_empty() && config.redis.is_none() && config.auth.jwt.is_none());
+    assert!(config.pruning.embeddings.is_none());
 }
 
 #[test]
@@ -95,6 +96,7 @@ fn the_reference_shows_every_field_and_no_other() {
     assert_eq!(shown("upstreams"), names_of::<Upstream>());
     assert_eq!(shown("policy"), names_of::<Policy>());
     assert_eq!(shown("pruning"), names_of::<Pruning>());
+    assert_eq!(shown("pruning.embeddings"), names_of::<Embeddings>());
     assert_eq!(shown("limits"), names_of::<Limits>());
     assert_eq!(shown("log"), names_of::<Log>());
     // With a single field serde words its error in another way.
@@ -297,6 +299,23 @@ fn every_rule_of_an_upstream_is_kept() {
     refuses("[[upstreams]]\nname = \"a\"", "upstreams[0].base_url", "is missing");
     let empty = problems("[[upstreams]]", &Environment::default());
     assert_eq!(empty.len(), 2, "both needed fields are told: {empty:?}");
+}
+
+#[test]
+fn embeddings_are_of_an_upstream_that_is_there() {
+    let with =
+        |more: &str| format!("{UPSTREAM}[pruning.embeddings]\nmodel = \"m\"\nupstream = \"a\"\n{more}");
+    let config = Config::from_toml(&with(""), &Environment::default()).unwrap().config;
+    let embeddings = config.pruning.embeddings.unwrap();
+    assert_eq!((embeddings.timeout, embeddings.dimensions), (Duration::from_millis(150), None));
+    let unknown = with("").replace("upstream = \"a\"", "upstream = \"b\"");
+    refuses(&unknown, "pruning.embeddings.upstream", "there are `a`");
+    refuses(&unknown.replace(UPSTREAM, ""), "pruning.embeddings.upstream", "[[upstreams]]");
+    refuses(&with("timeout = \"6s\""), "pruning.embeddings.timeout", "\"1ms\" to \"5s\"");
+    refuses(&with("dimensions = 0"), "pruning.embeddings.dimensions", "1 to 8192");
+    refuses(&with("cache_bytes = 1"), "pruning.embeddings.cache_bytes", "out of bounds");
+    refuses(&with("").replace("\"m\"", "\" \""), "pruning.embeddings.model", "is empty");
+    refuses(&with("url = \"x\""), "pruning.embeddings.url", "is no field");
 }
 
 #[test]

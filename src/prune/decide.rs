@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Ask, Choice, Chosen, Pruner, Routing, Skipped, Ticket,
-    caches::Hashes,
+    Ask, Choice, Chosen, Likeness, Pruner, Question, Routing, Skipped, Ticket,
+    caches::{Hashes, TOOLS_MAX},
     conversation::Conversation,
     health::Offer,
     identity,
@@ -31,7 +31,12 @@ struct Scored {
 }
 
 impl Pruner {
-    pub(super) fn decide(&self, request: &PermittedRequest, ask: &Ask<'_>) -> Choice {
+    pub(super) fn decide(
+        &self,
+        request: &PermittedRequest,
+        ask: &Ask<'_>,
+        likeness: Option<&Likeness>,
+    ) -> Choice {
         let tools = request.tools();
         if tools.is_empty() {
             return Choice::without_tools();
@@ -67,7 +72,8 @@ impl Pruner {
             return unpruned(Skipped::Timeout);
         }
         let lift = self.learned.lift(set, &index.name_hashes, called);
-        let scored = Scored::new(&index, &conversation, &lift);
+        let mut scored = Scored::new(&index, &conversation, &lift);
+        let routing = scored.compare(&conversation, likeness);
         if self.is_late(began) {
             return unpruned(Skipped::Timeout);
         }
@@ -84,14 +90,14 @@ impl Pruner {
         };
         let selection = selection(tools.len(), tier);
         if selection == Selection::All {
-            return Choice { changed, ..unpruned(Skipped::NoEvidence) };
+            return Choice { changed, routing: Some(routing), ..unpruned(Skipped::NoEvidence) };
         }
         let kept: Arc<[bool]> = (0..tools.len()).map(|place| tier(place).is_some()).collect();
         let ticket = offer.map(|offer| {
             offer.went(&kept);
             Ticket { at: ask.now, offer, chosen: Some(chosen(kept)) }
         });
-        Choice { selection, routing: Some(Routing::Keyword), skipped: None, ticket, changed }
+        Choice { selection, routing: Some(routing), skipped: None, ticket, changed }
     }
 
     /// The set that these tools are to the account; `None` when reading those that are new takes too long.
@@ -111,18 +117,43 @@ impl Pruner {
         (tools, hashes): (&[OfferedTool<'_>], &Hashes),
         offer: Option<&Offer>,
     ) -> Result<Arc<Index>, Skipped> {
-        if ask.mode == PruneMode::Off {
-            return Err(Skipped::Off);
-        }
-        if request.freedom() != Freedom::Free {
-            return Err(Skipped::Forced);
-        }
-        let tokens: usize = tools.iter().map(|tool| tool.json.len()).sum::<usize>() / 4;
-        if tools.len() < self.settings.least_tools || tokens < self.settings.least_tokens {
-            return Err(Skipped::SmallToolset);
+        if let Some(skipped) = self.exempt(request, ask, tools) {
+            return Err(skipped);
         }
         let offer = offer.ok_or(Skipped::Budget)?;
         Ok(self.caches.index(tools, hashes, || offer.read()))
+    }
+
+    /// Why these tools are not pruned, whatever was said.
+    fn exempt(
+        &self,
+        request: &PermittedRequest,
+        ask: &Ask<'_>,
+        tools: &[OfferedTool<'_>],
+    ) -> Option<Skipped> {
+        if ask.mode == PruneMode::Off {
+            return Some(Skipped::Off);
+        }
+        if request.freedom() != Freedom::Free {
+            return Some(Skipped::Forced);
+        }
+        let tokens: usize = tools.iter().map(|tool| tool.json.len()).sum::<usize>() / 4;
+        let small = tools.len() < self.settings.least_tools || tokens < self.settings.least_tokens;
+        small.then_some(Skipped::SmallToolset)
+    }
+
+    /// What would be compared by meaning; `None` where nothing will be chosen, so that nothing need be asked for.
+    pub(super) fn ponder<'r>(&self, request: &'r PermittedRequest, ask: &Ask<'_>) -> Option<Question<'r>> {
+        let tools = request.tools();
+        if tools.len() > TOOLS_MAX || self.exempt(request, ask, &tools).is_some() {
+            return None;
+        }
+        let messages = request.messages();
+        if self.is_sample(identity::conversation(ask, &messages, self.settings.depth)) {
+            return None;
+        }
+        let conversation = Conversation::read(&messages, self.settings.depth);
+        Question::new(&conversation, tools, self.settings.depth)
     }
 
     /// Counts the latest call when it was to a tool that pruning had removed, of which the answer's side has not
@@ -167,9 +198,24 @@ impl Scored {
         for place in called.chain(named_verbatim(index, conversation)) {
             always[place] = true;
         }
-        let mut ranked: Vec<usize> = (0..scores.len()).filter(|place| !always[*place]).collect();
+        let mut scored = Self { scores, always, ranked: Vec::new(), warm: lift.warm };
+        scored.rank();
+        scored
+    }
+
+    /// Adds what a comparison by meaning says, if there is one; how the tools are compared then.
+    fn compare(&mut self, conversation: &Conversation, likeness: Option<&Likeness>) -> Routing {
+        let evidence = likeness.and_then(|likeness| likeness.evidence(conversation, self.scores.len()));
+        let Some(evidence) = evidence else { return Routing::Keyword };
+        self.scores.iter_mut().zip(evidence).for_each(|(score, more)| *score += more);
+        self.rank();
+        Routing::Semantic
+    }
+
+    fn rank(&mut self) {
+        let Self { scores, always, ranked, .. } = self;
+        *ranked = (0..scores.len()).filter(|place| !always[*place]).collect();
         ranked.sort_by(|one, other| scores[*other].total_cmp(&scores[*one]).then(one.cmp(other)));
-        Self { scores, always, ranked, warm: lift.warm }
     }
 }
 

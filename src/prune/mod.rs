@@ -15,6 +15,7 @@ mod index;
 mod learned;
 mod pins;
 mod score;
+mod semantic;
 mod synonyms;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ use crate::{
     },
 };
 
+pub use self::semantic::{Likeness, Question};
 use self::{
     caches::Caches,
     health::{Health, Offer},
@@ -73,6 +75,8 @@ pub struct Ask<'a> {
 pub enum Routing {
     /// By words.
     Keyword,
+    /// By words and by meaning.
+    Semantic,
 }
 
 impl Routing {
@@ -80,6 +84,7 @@ impl Routing {
     pub fn as_str(self) -> &'static str {
         match self {
             Routing::Keyword => "keyword",
+            Routing::Semantic => "semantic",
         }
     }
 }
@@ -229,12 +234,27 @@ impl Pruner {
 
     /// Which of the permitted tools go on. Never fails: where choosing does, all of them go on.
     pub fn choose(&self, request: &PermittedRequest, ask: &Ask<'_>) -> Choice {
+        self.choose_by(request, ask, None)
+    }
+
+    /// As `choose`, with what came of the request's `question`. Without it, or where it is of other tools, words decide.
+    pub fn choose_by(
+        &self,
+        request: &PermittedRequest,
+        ask: &Ask<'_>,
+        likeness: Option<&Likeness>,
+    ) -> Choice {
         // A panic in here would be a fault of ours, and no reason to fail a request that needs no pruning at all.
-        let decided = std::panic::catch_unwind(AssertUnwindSafe(|| self.decide(request, ask)));
+        let decided = std::panic::catch_unwind(AssertUnwindSafe(|| self.decide(request, ask, likeness)));
         decided.unwrap_or_else(|_| {
             tracing::error!("choosing tools panicked; the message and place stand above");
             Choice::unpruned(Skipped::Error)
         })
+    }
+
+    /// What would have to be compared by meaning to choose from the permitted tools; `None` where nothing will be chosen.
+    pub fn question<'r>(&self, request: &'r PermittedRequest, ask: &Ask<'_>) -> Option<Question<'r>> {
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.ponder(request, ask))).unwrap_or_default()
     }
 
     /// Takes note of what was called with the tools of `ticket`. Gives how many of the calls were recall misses: calls

@@ -69,6 +69,11 @@ impl Catalog {
         Ok(Self { upstreams: built, demo: demo.enabled.then(|| Arc::new(Upstream::demo())) })
     }
 
+    /// The upstream of this name; `None` where none is configured.
+    pub fn upstream(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.upstreams.iter().find(|upstream| upstream.name == name)
+    }
+
     /// Where a request for `model` goes. Without a model that is the demo while no upstream is configured.
     pub fn resolve(&self, model: Option<&str>) -> Result<Route, ModelNotFound> {
         let Some(model) = model.filter(|model| !model.is_empty()) else {

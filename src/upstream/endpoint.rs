@@ -55,6 +55,7 @@ impl Upstream {
 pub(super) struct Endpoint {
     pub(super) chat: Uri,
     pub(super) models: Uri,
+    pub(super) embeddings: Uri,
     pub(super) credential: Option<Credential>,
     /// The client's headers that are passed on.
     pub(super) forward: Vec<HeaderName>,

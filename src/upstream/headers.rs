@@ -112,6 +112,13 @@ pub(super) fn listing(endpoint: &Endpoint) -> HeaderMap {
     headers
 }
 
+/// What is sent with a request for embeddings: nothing of the client's, whose texts are in it among others.
+pub(super) fn embedding(endpoint: &Endpoint) -> HeaderMap {
+    let mut headers = listing(endpoint);
+    headers.insert(CONTENT_TYPE, JSON);
+    headers
+}
+
 fn identify(endpoint: &Endpoint, headers: &mut HeaderMap) {
     headers.insert(USER_AGENT, PRODUCT);
     headers.insert(ACCEPT_ENCODING, IDENTITY);

@@ -66,7 +66,8 @@ pub(super) fn upstream(
     let label = shown(&settings.name);
     let invalid = |field, problem: String| CatalogError::Invalid { upstream: label.clone(), field, problem };
     check_name(&settings.name).map_err(|problem| invalid("name", problem))?;
-    let (chat, models) = addresses(&settings.base_url).map_err(|problem| invalid("base_url", problem))?;
+    let [chat, models, embeddings] =
+        addresses(&settings.base_url).map_err(|problem| invalid("base_url", problem))?;
     let forward = headers::forwardable(settings.forward_headers.as_deref())
         .map_err(|problem| invalid("forward_headers", problem))?;
     for (field, duration) in [
@@ -83,6 +84,7 @@ pub(super) fn upstream(
     let endpoint = Endpoint {
         chat,
         models,
+        embeddings,
         credential,
         forward,
         connect_timeout: settings.connect_timeout,
@@ -115,8 +117,8 @@ fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The addresses for chat and for the list of models.
-fn addresses(base_url: &str) -> Result<(Uri, Uri), String> {
+/// The addresses for chat, for the list of models and for embeddings.
+fn addresses(base_url: &str) -> Result<[Uri; 3], String> {
     const EXAMPLE: &str = "write it like `https://api.openai.com/v1`";
     // Before anything else: an address with a password in it must not come back in a message.
     if base_url.contains('@') {
@@ -135,7 +137,7 @@ fn addresses(base_url: &str) -> Result<(Uri, Uri), String> {
     }
     let at =
         |path: &str| format!("{base}{path}").parse::<Uri>().map_err(|_| format!("is too long: {EXAMPLE}"));
-    Ok((at(CHAT_PATH)?, at("/models")?))
+    Ok([at(CHAT_PATH)?, at("/models")?, at("/embeddings")?])
 }
 
 fn patterns(models: &[String]) -> Result<Vec<ModelPattern>, String> {
