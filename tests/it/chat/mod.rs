@@ -5,6 +5,7 @@
 
 mod corpus;
 mod demo;
+mod embeddings;
 mod errors;
 mod fidelity;
 mod headers;

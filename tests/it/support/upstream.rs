@@ -79,9 +79,13 @@ pub(crate) struct ScriptedUpstream {
     _tasks: JoinSet<()>,
 }
 
+/// The vector of a text.
+type Embeds = fn(&str) -> Vec<f32>;
+
 struct State {
     script: Mutex<VecDeque<Reply>>,
     models: Mutex<Option<String>>,
+    embeds: Mutex<Option<Embeds>>,
     received: watch::Sender<Vec<Received>>,
     connections: AtomicUsize,
 }
@@ -94,6 +98,7 @@ impl ScriptedUpstream {
         let state = Arc::new(State {
             script: Mutex::default(),
             models: Mutex::default(),
+            embeds: Mutex::default(),
             received: watch::Sender::new(Vec::new()),
             connections: AtomicUsize::new(0),
         });
@@ -132,6 +137,11 @@ impl ScriptedUpstream {
         *self.state.models.lock().unwrap() = Some(models.to_owned());
     }
 
+    /// What requests for embeddings are answered with from now on, once the script is at its end.
+    pub(crate) fn embeds(&self, vector: Embeds) {
+        *self.state.embeds.lock().unwrap() = Some(vector);
+    }
+
     /// The chat requests so far.
     pub(crate) fn received(&self) -> Vec<Received> {
         self.state.received.borrow().clone()
@@ -155,6 +165,22 @@ impl ScriptedUpstream {
     }
 }
 
+impl State {
+    /// The answer to a request for embeddings, if they are served.
+    fn embedded(&self, line: &str, body: &[u8]) -> Option<Reply> {
+        let vector = self.embeds.lock().unwrap().filter(|_| line.starts_with("POST /v1/embeddings "))?;
+        let body: serde_json::Value = serde_json::from_slice(body).expect("the gateway sends JSON");
+        let texts = body["input"].as_array().expect("it sends texts");
+        // Backwards: it is the index that says whose each is.
+        let data = (0..texts.len()).rev().map(|index| {
+            let text = texts[index].as_str().expect("a text is a string");
+            serde_json::json!({"object": "embedding", "index": index, "embedding": vector(text)})
+        });
+        let data: Vec<_> = data.collect();
+        Some(Reply::json(&serde_json::json!({"object": "list", "data": data}).to_string()))
+    }
+}
+
 async fn serve(mut socket: TcpStream, state: Arc<State>) {
     let mut buffer = Vec::new();
     while let Some((line, headers, body)) = read_request(&mut socket, &mut buffer).await {
@@ -169,7 +195,8 @@ async fn serve(mut socket: TcpStream, state: Arc<State>) {
             continue;
         }
         let (fate, watched) = watch::channel(Fate::Running);
-        let reply = state.script.lock().unwrap().pop_front().unwrap_or_else(|| Reply::json("{}"));
+        let scripted = state.script.lock().unwrap().pop_front();
+        let reply = scripted.or_else(|| state.embedded(&line, &body)).unwrap_or_else(|| Reply::json("{}"));
         let received = Received { line, headers, body, fate: watched };
         state.received.send_modify(|all| all.push(received));
         let (ended, goes_on) = run(&mut socket, reply).await;
