@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use prost::Message;
 use prost_reflect::{DynamicMessage, ReflectMessage};
+use uuid::Uuid;
 
 use crate::{
     domain::{key::valid_name, violation::Violations},
@@ -19,7 +20,11 @@ pub(super) fn problems(message: &DynamicMessage, now: DateTime<Utc>) -> Violatio
         "orqen.v1.SetToollistRequest" => keys::NewLists::read(read(message)).map(drop),
         "orqen.v1.ListKeysRequest" => {
             let request: v1::ListKeysRequest = read(message);
-            Page::parse(request.page_size, &request.page_token).map(drop)
+            Page::<Uuid>::parse(request.page_size, &request.page_token).map(drop)
+        }
+        "orqen.v1.ListToolHealthRequest" => {
+            let request: v1::ListToolHealthRequest = read(message);
+            Page::<String>::parse(request.page_size, &request.page_token).map(drop)
         }
         "orqen.v1.CreateAccountRequest" => {
             let request: v1::CreateAccountRequest = read(message);

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use chrono::DateTime;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -139,8 +140,14 @@ async fn likeness(embedder: &Embedder, request: &PermittedRequest) -> Option<Lik
     let mut config = Config::from_toml("", &Environment::default()).unwrap().config.pruning;
     (config.least_tokens, config.learning_share) = (0, 0.0);
     let pruner = Pruner::new(prune::Settings::new(&config, 64, 1));
-    let ask =
-        Ask { account: AccountId(Uuid::nil()), key: None, mode: PruneMode::Safe, least: 0, session: None };
+    let ask = Ask {
+        account: AccountId(Uuid::nil()),
+        key: None,
+        mode: PruneMode::Safe,
+        least: 0,
+        session: None,
+        now: DateTime::UNIX_EPOCH,
+    };
     embedder.likeness(&pruner.question(request, &ask).unwrap()).await
 }
 
