@@ -221,6 +221,17 @@ impl KeyCache {
         }
     }
 
+    /// Makes a revocation hold of which only the id is known.
+    pub(super) fn revoke(&self, id: KeyId, at: DateTime<Utc>) {
+        self.key_changes(id);
+        let held = self.index().keys.get(&id).and_then(Weak::upgrade);
+        if let Some(cell) = held {
+            let key = Key::clone(&cell.load());
+            let revoked_at = key.revoked_at.or(Some(at));
+            cell.advance(&Key { revoked_at, revision: key.revision + 1, ..key });
+        }
+    }
+
     /// Makes a newer state of an account hold.
     pub(super) fn apply_account(&self, account: Account) {
         self.account_changes(account.id);

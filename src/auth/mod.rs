@@ -217,9 +217,9 @@ impl Authenticator {
         self.cache.apply_key(key);
     }
 
-    /// Forgets every key, for a change of one that cannot be read: nobody can tell what it now forbids.
-    pub fn forget_keys(&self) {
-        self.cache.clear();
+    /// The same for a key that was revoked and of which nothing else can be read.
+    pub fn key_revoked(&self, id: KeyId) {
+        self.cache.revoke(id, self.clock.now());
     }
 
     /// Makes a changed account hold on this process, from the moment this returns.

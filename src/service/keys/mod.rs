@@ -179,7 +179,7 @@ impl Keys {
         let revoked = self.parts.store.keys().revoke(account.id, id).await?;
         match revoked.ok_or_else(|| not_found(key_id))?.key {
             Some(key) => self.parts.authenticator.key_changed(key),
-            None => self.parts.authenticator.forget_keys(),
+            None => self.parts.authenticator.key_revoked(id),
         }
         Ok(v1::RevokeKeyResponse { id: id.to_string(), revoked: true })
     }

@@ -43,7 +43,7 @@ pub struct KeyPage {
 /// A key that is revoked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revocation {
-    /// The key as it is now; `None` when its row cannot be read: whoever caches it must forget it.
+    /// The key as it is now; `None` when its row cannot be read.
     pub key: Option<Key>,
     /// Whether it had been revoked before.
     pub earlier: bool,

@@ -78,11 +78,22 @@ pub(super) enum Last {
 
 impl<'a> Asked<'a> {
     pub(super) fn read(document: &'a RawValue) -> Result<Self, Problem> {
-        let document = Some(document);
-        let [model, stream, options] = members(document, ["model", "stream", "stream_options"]);
-        let [most, most_before] = members(document, ["max_completion_tokens", "max_tokens"]);
-        let [messages, tools, functions] = members(document, ["messages", "tools", "functions"]);
-        let [choice, call] = members(document, ["tool_choice", "function_call"]);
+        // All in one pass: the document may be large.
+        let [model, stream, options, messages, tools, functions, choice, call, most, most_before] = members(
+            Some(document),
+            [
+                "model",
+                "stream",
+                "stream_options",
+                "messages",
+                "tools",
+                "functions",
+                "tool_choice",
+                "function_call",
+                "max_completion_tokens",
+                "max_tokens",
+            ],
+        );
         let conversation = Conversation::read(messages)?;
         let number = |value: Option<&RawValue>| value?.get().parse().ok();
         let is_true = |value: Option<&RawValue>| value.is_some_and(|value| value.get() == "true");
