@@ -12,7 +12,7 @@
 //! 6  app                               builds everything, once, in order; the front door; stops in reverse
 //! 5  service                           the proto services, the guard, the one table of errors
 //! 4  chat                              a request from its bytes to its answer
-//! 3  auth · prune · usage              callers · choosing tools · what is remembered
+//! 3  auth · limits · prune · usage     callers · who may go on · choosing tools · what is remembered
 //! 2  store · upstream · telemetry · server    SQL · providers · logs · the port
 //! 1  config · tokens                   settings · counting tokens
 //! 0  domain · clock · proto · rest     decisions · time · generated code · transcoding
@@ -54,6 +54,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod limits;
 pub mod proto;
 pub mod prune;
 pub mod rest;

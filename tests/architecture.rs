@@ -19,6 +19,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("telemetry", &["config", "domain", "clock"]),
         ("server", &["config", "domain", "clock"]),
         ("auth", &["domain", "clock", "config", "store"]),
+        ("limits", &["domain", "clock", "config"]),
         ("prune", &["domain", "clock", "config", "tokens"]),
         ("usage", &["domain", "clock", "config", "tokens"]),
         ("chat", &["domain", "clock", "prune", "upstream", "usage"]),
