@@ -107,6 +107,7 @@ impl Front {
         let id = RequestId::generate(&mut rand::rng());
         let mut log = RequestLog::begin(id, protocol, request.method().as_str(), request.uri().path());
         request.extensions_mut().insert(log.caller());
+        request.extensions_mut().insert(id);
         let (request, remainder) = linger::watched(request);
         let mut response = match &self.cors {
             None => self.route_safely(request, protocol, operator).await,

@@ -3,6 +3,7 @@
 //! The order of a stop matters: first the port (what runs may finish), then the tasks that follow changes, last the
 //! writer of usage, which drains what the last requests left. So a clean stop loses nothing.
 
+mod bookkeeping;
 mod check;
 mod first_start;
 mod front;
@@ -28,16 +29,14 @@ use crate::{
     },
     clock::SharedClock,
     config::{Config, Environment},
-    domain::chat_request::Bounds,
+    domain::{chat_request::Bounds, usage::Record},
     proto,
     prune::{self, Pruner},
     rest::{self, Transcoder},
     server::Server,
     service::{self, Backend, Guard, Services},
-    store::{Store, StoreError},
-    tokens::Tokenizer,
+    store::Store,
     upstream::{Catalog, EmbeddingModel, UpstreamClient},
-    usage::{self, Batch, UsageRecorder},
 };
 
 pub use self::{
@@ -55,6 +54,7 @@ pub struct App {
     health: Arc<Health>,
     authenticator: Arc<Authenticator>,
     store: Store,
+    clock: SharedClock,
     first_key: Option<FirstKey>,
     tasks: TaskTracker,
     stop_following: CancellationToken,
@@ -87,7 +87,8 @@ impl App {
         let stop_following = CancellationToken::new();
         let embedder = embedder(&config, &catalog, &tasks, &stop_following);
         let stop_writing = CancellationToken::new();
-        let recorder = recorder(&store, &tasks, stop_writing.clone());
+        let on_counted = Box::new(|_: &Record, _saved_by_pruning| {});
+        let recorder = bookkeeping::recorder(&store, &clock, on_counted, (&tasks, stop_writing.clone()));
         let used = recorder.clone();
         let authenticator = Arc::new(Authenticator::new(
             auth::Parts {
@@ -110,6 +111,7 @@ impl App {
             prune_mode: config.pruning.enabled.then_some(config.pruning.mode),
             embedder,
             recorder,
+            told: service::chat_status,
             clock: Arc::clone(&clock),
             bounds: Bounds { depth: config.limits.json_depth },
             catalog,
@@ -139,6 +141,7 @@ impl App {
             health,
             authenticator,
             store,
+            clock,
             first_key,
             tasks,
             stop_following,
@@ -186,6 +189,10 @@ impl App {
             following.run_until_cancelled(authenticator.follow_changes(every)).await;
         });
 
+        let (following, clock) = (self.stop_following.clone(), Arc::clone(&self.clock));
+        let forgetting = bookkeeping::forget(self.store.clone(), clock, self.config.usage.clone());
+        self.tasks.spawn(async move { following.run_until_cancelled(forgetting).await });
+
         let closing = CancellationToken::new();
         let main = self.server.serve(
             Arc::clone(&self.front).handler(),
@@ -215,25 +222,6 @@ impl App {
         tracing::info!("stopped");
         Ok(())
     }
-}
-
-/// Starts the writer of usage records, and gives the handle that feeds it.
-fn recorder(store: &Store, tasks: &TaskTracker, stop: CancellationToken) -> UsageRecorder {
-    let sink = store.clone();
-    let (recorder, writer) =
-        usage::open(usage::Bounds::default(), Arc::new(Tokenizer::new()), move |batch: Batch| {
-            let store = sink.clone();
-            async move {
-                store.usage().add(&batch.totals).await?;
-                // The sums are written: an error from here on would have them added twice.
-                if let Err(error) = store.keys().touch(&batch.used).await {
-                    tracing::warn!(%error, "cannot write when keys were last used");
-                }
-                Ok::<_, StoreError>(())
-            }
-        });
-    tasks.spawn(writer.run(stop));
-    recorder
 }
 
 /// Who asks for embeddings, if they are configured; the configuration has made sure of the upstream.

@@ -71,6 +71,9 @@ impl Unmetered {
         }
         let ended = if self.response.status.is_success() { Ended::Complete } else { Ended::Upstream };
         let mut pending = Some(pending);
+        if let Some(pending) = &mut pending {
+            pending.status(self.response.status.as_u16());
+        }
         // A server does not ask an empty body for anything, and drops it as if the client had left.
         let finished = self.response.body.is_end_stream();
         if finished {
@@ -103,6 +106,16 @@ pin_project! {
         ended: Ended,
         stream: Option<StreamState>,
         finished: bool,
+    }
+
+    impl PinnedDrop for AnswerBody {
+        fn drop(this: Pin<&mut Self>) {
+            // The client left: what came so far counts. Not in a panic, of which a second one would be the end.
+            if !std::thread::panicking() {
+                let this = this.project();
+                learn(this.watch, this.pending);
+            }
+        }
     }
 }
 
@@ -162,7 +175,7 @@ impl AnswerBody {
     /// Closes the record as the answer's status has it, for a reader who has seen enough. Dropped without this, an
     /// unfinished body means that the client left.
     pub fn settle(&mut self) {
-        learn(&mut self.watch);
+        learn(&mut self.watch, &mut self.pending);
         close(&mut self.pending, self.ended);
     }
 }
@@ -185,20 +198,23 @@ impl Body for AnswerBody {
                     stream.silent = false;
                     stream.boundary.push(data);
                 }
+                if let Some(pending) = this.pending.as_mut() {
+                    pending.piece();
+                }
                 if let (Some(watch), Some(data)) = (this.watch.as_mut(), frame.data_ref()) {
                     watch.push(data);
                 }
                 // A server that knows the length drops the body after its last byte, without asking again.
                 if this.inner.is_end_stream() {
                     *this.finished = true;
-                    learn(this.watch);
+                    learn(this.watch, this.pending);
                     close(this.pending, *this.ended);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 *this.finished = true;
-                learn(this.watch);
+                learn(this.watch, this.pending);
                 close(this.pending, Ended::Upstream);
                 match this.stream {
                     // Without `[DONE]`: the client must not take it for the whole answer.
@@ -208,7 +224,7 @@ impl Body for AnswerBody {
             }
             Poll::Ready(None) => {
                 *this.finished = true;
-                learn(this.watch);
+                learn(this.watch, this.pending);
                 close(this.pending, *this.ended);
                 Poll::Ready(None)
             }
@@ -232,9 +248,12 @@ impl Body for AnswerBody {
     }
 }
 
-fn learn(watch: &mut Option<Watch>) {
+fn learn(watch: &mut Option<Watch>, pending: &mut Option<Pending>) {
     if let Some(watch) = watch.take() {
-        watch.finish();
+        let (calls, misses) = watch.finish();
+        if let Some(pending) = pending {
+            pending.called(calls, misses);
+        }
     }
 }
 

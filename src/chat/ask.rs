@@ -49,6 +49,11 @@ impl<'h> Wish<'h> {
         Ok(Self { most, session: session.transpose()? })
     }
 
+    /// The client's name for the conversation.
+    pub(super) fn session(&self) -> Option<&'h str> {
+        self.session
+    }
+
     /// What is asked for `caller`: the account's mode, or the configured one, and no more than the header wishes.
     pub(super) fn ask(
         &self,

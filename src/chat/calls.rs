@@ -73,17 +73,19 @@ impl Watch {
         }
     }
 
-    /// Hands what was called to the pruner; of an answer that broke off, what came of it.
-    pub(super) fn finish(mut self) {
+    /// Hands what was called to the pruner; of an answer that broke off, what came of it. Gives the number of
+    /// calls, and how many of them were recall misses.
+    pub(super) fn finish(mut self) -> (usize, usize) {
         if let Reading::Whole(body) = std::mem::replace(&mut self.reading, Reading::Nothing)
             && speaks_of_call(&body)
         {
             self.read(&body);
         }
         let called: Vec<String> = self.calls.into_values().filter(|name| !name.is_empty()).collect();
-        if !called.is_empty() {
-            self.pruner.learn(&self.ticket, &called);
+        if called.is_empty() {
+            return (0, 0);
         }
+        (called.len(), self.pruner.learn(&self.ticket, &called))
     }
 
     fn read_event(&mut self, event: &Event) {

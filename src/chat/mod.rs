@@ -23,8 +23,9 @@ use crate::{
         chat_request::{Bounds, ChatRequest, Malformed, PermittedRequest, Refused},
         key::AccountId,
         policy::PruneMode,
+        request_id::RequestId,
         tool_health::ToolHealth,
-        usage::Ended,
+        usage::{Ended, Record, Routing},
     },
     prune::{Ask, Likeness, Pruner},
     upstream::{Catalog, ModelInfo, ModelNotFound, UpstreamClient, UpstreamError},
@@ -68,6 +69,8 @@ pub struct ChatPipeline {
     pub embedder: Option<Embedder>,
     /// Who remembers.
     pub recorder: UsageRecorder,
+    /// The HTTP status that a client is told of an error, for the record.
+    pub told: fn(&ChatError) -> u16,
     /// The time.
     pub clock: SharedClock,
     /// What a request may be at most.
@@ -84,20 +87,24 @@ struct Asked<'a> {
 impl ChatPipeline {
     /// Answers the request in `body`, with those of the client's headers that the upstream lets through.
     ///
-    /// Whatever comes of it, even when this future is dropped because the client hung up, one record is kept.
+    /// Whatever comes of it, even when this future is dropped because the client hung up, one record is kept,
+    /// under `id`.
     pub async fn complete(
         &self,
+        id: RequestId,
         caller: &Caller,
         body: Bytes,
         headers: &HeaderMap,
     ) -> Result<ChatAnswer, ChatError> {
-        let account = caller.account().ok_or(ChatError::NoAccount)?.id;
+        let account = caller.account().ok_or(ChatError::NoAccount)?;
         let now = self.clock.now();
-        let mut pending = self.recorder.begin(account, caller.key_id(), now);
+        let mut pending = self.recorder.begin(Record::begun(id, account.id, caller.key_id(), now));
+        pending.policy(account.load().policy.revision);
         let asked = Asked { caller, headers, now };
         match self.forward(&asked, body, &mut pending).await {
             Ok(answer) => Ok(answer.metered(pending)),
             Err(error) => {
+                pending.status((self.told)(&error));
                 pending.end(if matches!(error, ChatError::Upstream(_)) {
                     Ended::Upstream
                 } else {
@@ -116,21 +123,28 @@ impl ChatPipeline {
     ) -> Result<answer::Unmetered, ChatError> {
         let Asked { caller, headers, now } = *asked;
         let wish = Wish::read(headers)?;
+        if let Some(session) = wish.session() {
+            pending.session(session);
+        }
         let request = ChatRequest::parse(body, &self.bounds)?;
+        pending.asked(request.model(), request.stream());
         let route = self.catalog.resolve(request.model())?;
+        pending.upstream(route.upstream.name());
         let permitted = request
             .permit(caller.toollist(), caller.tool_mode(), route.upstream.tool_members())
             .inspect_err(|refused| {
                 if let Refused::ToolNotAllowed { tally, .. } = refused {
-                    pending.tools(*tally, &[]);
+                    pending.tools(*tally, &[], &[]);
                 }
             })?;
         let ask = wish.ask(caller, self.prune_mode, now)?;
         let likeness = self.likeness(&permitted, &ask).await;
         let choice = self.pruner.choose_by(&permitted, &ask, likeness.as_ref());
         let prepared = permitted.keep(&choice.selection, route.model.as_deref());
-        pending.tools(prepared.tally(), prepared.removed());
+        pending.tools(prepared.tally(), prepared.removed_by_lists(), prepared.removed_by_selection());
+        pending.routing(choice.routing.and_then(|routing| Routing::from_word(routing.as_str())));
         let pruned = Pruned { routing: choice.routing, skipped: choice.skipped };
+        pending.sent();
         let response = self.client.send(&route.upstream, &prepared, headers).await?;
         let watch = choice.ticket.map(|ticket| Watch::new(Arc::clone(&self.pruner), ticket, &response));
         Ok(answer::Unmetered { response, tally: prepared.tally(), pruned, watch })

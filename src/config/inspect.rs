@@ -39,6 +39,7 @@ pub(super) fn config(table: Table, origins: &Origins, stray: Vec<Problem>) -> Re
     if let Some(embeddings) = pruning.and_then(|pruning| pruning.embeddings) {
         embeddings.check_upstream(&upstream_names(&table), &mut problems);
     }
+    section::<super::Usage>("usage", &table, &mut problems);
     section::<super::Limits>("limits", &table, &mut problems);
     section::<super::Redis>("redis", &table, &mut problems);
     section::<super::Log>("log", &table, &mut problems);

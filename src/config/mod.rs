@@ -31,6 +31,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod usage;
 
 pub use auth::{Auth, Jwt, JwtAlgorithm};
 pub use environment::Environment;
@@ -45,6 +46,7 @@ pub use secret_url::SecretUrl;
 pub use server::Server;
 pub use store::{Redis, Store};
 pub use upstream::{Demo, Upstream};
+pub use usage::Usage;
 
 use layers::Layers;
 
@@ -70,6 +72,8 @@ pub struct Config {
     pub policy: Policy,
     /// Choosing tools.
     pub pruning: Pruning,
+    /// Records of requests.
+    pub usage: Usage,
     /// Bounds of every input.
     pub limits: Limits,
     /// Shared limits; absent: limits are per process.

@@ -10,8 +10,8 @@ use crate::config::{
 };
 
 /// The sections, in the order of the reference.
-const SECTIONS: [&str; 10] =
-    ["server", "store", "auth", "upstreams", "demo", "policy", "pruning", "limits", "redis", "log"];
+const SECTIONS: [&str; 11] =
+    ["server", "store", "auth", "upstreams", "demo", "policy", "pruning", "usage", "limits", "redis", "log"];
 
 /// The column in which origins begin, where the value leaves room.
 const ORIGIN_COLUMN: usize = 48;

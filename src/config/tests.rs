@@ -100,7 +100,7 @@ fn the_reference_shows_every_field_and_no_other() {
     assert_eq!(shown("limits"), names_of::<Limits>());
     assert_eq!(shown("log"), names_of::<Log>());
     // With a single field serde words its error in another way.
-    assert_eq!(shown("redis").len() + shown("demo").len(), 2);
+    assert_eq!(shown("redis").len() + shown("demo").len() + shown("usage").len(), 3);
     Config::deserialize(toml::Value::Table(reference::FIELDS.clone()))
         .expect("every example has its field's shape");
 }
@@ -223,6 +223,7 @@ fn every_bound_is_kept() {
         ("[store]\nstale_for = \"2d\"", "store.stale_for", "to \"1d\""),
         ("[store]\nmax_connections = 0", "store.max_connections", "give 1 to 1000"),
         ("[store]\nmax_connections = -1", "store.max_connections", "-1 does not fit"),
+        ("[usage]\nretention = \"1h\"", "usage.retention", "give \"1d\" to \"365d\""),
         ("[auth]\npeppers = [\"1:ab\"]", "auth.peppers", "hexadecimal digits"),
         ("[auth]\ncache_keys = 0", "auth.cache_keys", "give 1 to 10000000"),
         ("[policy]\nrequests_per_minute = 0", "policy.requests_per_minute", "write \"unlimited\""),

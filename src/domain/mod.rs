@@ -10,6 +10,7 @@ pub mod json;
 pub mod key;
 pub mod limits;
 pub mod policy;
+pub mod request_id;
 pub mod secret;
 pub mod tool_health;
 pub mod toollist;

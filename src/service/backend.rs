@@ -93,7 +93,7 @@ impl rest::Backend for Backend {
             Ok(caller) => caller,
             Err(failure) => return respond(failure),
         };
-        match self.services.chat.native(&caller, body, &head.headers).await {
+        match self.services.chat.native(&caller, body, &head).await {
             Ok(answer) => answer.map(|body| body.map_err(Into::into).boxed_unsync()),
             Err(failure) => respond(failure),
         }

@@ -28,8 +28,7 @@ pub(super) fn time(field: &str, given: &Timestamp) -> Result<DateTime<Utc>, Viol
         .ok()
         .filter(|nanos| *nanos < 1_000_000_000)
         .and_then(|nanos| DateTime::from_timestamp(given.seconds, nanos))
-        // The range of google.protobuf.Timestamp, which is that of RFC 3339.
-        .filter(|time| (-62_135_596_800..253_402_300_800).contains(&time.timestamp()))
+        .filter(|time| is_expressible(*time))
         .and_then(|time| DateTime::from_timestamp_micros(time.timestamp_micros()))
         .ok_or_else(|| {
             Violations::one(
@@ -37,6 +36,11 @@ pub(super) fn time(field: &str, given: &Timestamp) -> Result<DateTime<Utc>, Viol
                 format!("{}s {}ns is no time between the years 1 and 9999", given.seconds, given.nanos),
             )
         })
+}
+
+/// Whether a time is within the range of google.protobuf.Timestamp, which is that of RFC 3339.
+pub(super) fn is_expressible(time: DateTime<Utc>) -> bool {
+    (-62_135_596_800..253_402_300_800).contains(&time.timestamp())
 }
 
 /// An expiry that a caller gave: a time to come.

@@ -93,6 +93,27 @@ impl From<Escalation> for Failure {
     }
 }
 
+/// The HTTP status that a client is told of an error of chat, for the record.
+pub fn chat_status(error: &ChatError) -> u16 {
+    let reason = match error {
+        ChatError::NoAccount => Reason::Internal,
+        ChatError::Malformed(_) | ChatError::Refused(Refused::Malformed(_)) => Reason::InvalidRequest,
+        ChatError::Refused(Refused::ToolNotAllowed { .. }) => Reason::ToolNotAllowed,
+        ChatError::Model(not_found) if not_found.missing => Reason::InvalidRequest,
+        ChatError::Model(_) => Reason::ModelNotFound,
+        ChatError::Upstream(error) => upstream_reason(error),
+    };
+    reason.http().as_u16()
+}
+
+fn upstream_reason(error: &UpstreamError) -> Reason {
+    match error {
+        UpstreamError::Unreachable { .. } => Reason::UpstreamUnreachable,
+        UpstreamError::Timeout { .. } => Reason::UpstreamTimeout,
+        UpstreamError::CredentialRejected { .. } => Reason::UpstreamCredentialRejected,
+    }
+}
+
 impl From<ChatError> for Failure {
     fn from(error: ChatError) -> Self {
         match error {
@@ -124,14 +145,7 @@ impl From<Malformed> for Failure {
 
 impl From<UpstreamError> for Failure {
     fn from(error: UpstreamError) -> Self {
-        let message = error.to_string();
-        match error {
-            UpstreamError::Unreachable { .. } => Failure::new(Reason::UpstreamUnreachable, message),
-            UpstreamError::Timeout { .. } => Failure::new(Reason::UpstreamTimeout, message),
-            UpstreamError::CredentialRejected { .. } => {
-                Failure::new(Reason::UpstreamCredentialRejected, message)
-            }
-        }
+        Failure::new(upstream_reason(&error), error.to_string())
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     domain::{
         caller::{AccountCell, Caller},
         key::Scope,
+        request_id::RequestId,
     },
     service::{Failure, Reason},
     telemetry::{CallerSlot, LoggedCaller},
@@ -174,6 +175,18 @@ pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
         Failure::internal("a method was called past the guard: it is mounted without the guard's layer")
     })?;
     Ok(admitted.now()?)
+}
+
+/// The id that the front door gave the request.
+pub(super) fn request_id(extensions: &Extensions) -> Result<RequestId, Failure> {
+    let id = extensions.get::<RequestId>().copied();
+    id.ok_or_else(|| Failure::internal("a request without an id: it came past the front door"))
+}
+
+/// The same, of a gRPC request.
+pub(super) fn request_id_of<T>(request: &tonic::Request<T>) -> Result<RequestId, Failure> {
+    let id = request.extensions().get::<RequestId>().copied();
+    id.ok_or_else(|| Failure::internal("a request without an id: it came past the front door"))
 }
 
 /// The account that an admitted caller acts for: only operators' calls are open to callers without one.

@@ -37,6 +37,7 @@ use crate::{
 
 pub use self::{
     backend::{Backend, respond},
+    failures::chat_status,
     guard::{Guard, GuardLayer, Unguarded},
     reason::Reason,
     status::Failure,

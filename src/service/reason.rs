@@ -60,6 +60,8 @@ reasons! {
     KeyNotFound = "key_not_found", NOT_FOUND, NotFound, "not_found_error";
     /// No such account.
     AccountNotFound = "account_not_found", NOT_FOUND, NotFound, "not_found_error";
+    /// No such request in the account.
+    RequestNotFound = "request_not_found", NOT_FOUND, NotFound, "not_found_error";
     /// No upstream serves the model.
     ModelNotFound = "model_not_found", NOT_FOUND, NotFound, "not_found_error";
     /// No such path.

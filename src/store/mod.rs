@@ -1,4 +1,4 @@
-//! Everything that is kept: accounts, keys, what was changed when, and usage by day.
+//! Everything that is kept: accounts, keys, what was changed when, and usage by request and by day.
 //!
 //! All SQL of the product is in this folder, and no name of sea-orm leaves it: the layers above hand in and get
 //! back types of `domain`. One SQLite file is the default, PostgreSQL is reached by URL, and the same tests run
@@ -37,7 +37,7 @@ pub use accounts::{AccountStore, CreateAccountError, UpdateAccountError};
 pub use changes::{Change, ChangeLog, Changes, Entity};
 pub use error::{Source, StoreError};
 pub use keys::{CreateKeyError, KeyPage, KeyStore, NewKey, Revocation, UpdateKeyError};
-pub use usage::UsageStore;
+pub use usage::{KeyTotals, RecordFilter, RecordPage, UsageStore};
 
 /// Held by the one process that looks whether there is an account yet.
 const BOOTSTRAP_LOCK: i64 = migration::MIGRATION_LOCK + 1;
@@ -85,7 +85,7 @@ impl Store {
         &self.0.accounts
     }
 
-    /// The sums of requests.
+    /// The records of requests, and their sums.
     pub fn usage(&self) -> &UsageStore {
         &self.0.usage
     }

@@ -10,10 +10,9 @@ use tracing_subscriber::{
 
 use crate::config::{Log, LogFormat};
 
-mod request_id;
 mod request_log;
 
-pub use request_id::RequestId;
+pub use crate::domain::request_id::RequestId;
 pub use request_log::{CallerSlot, LoggedCaller, Protocol, RequestLog};
 
 /// Why logging cannot begin.

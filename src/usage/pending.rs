@@ -4,11 +4,13 @@
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 
-use super::UsageRecorder;
-use crate::domain::{
-    key::{AccountId, KeyId},
-    usage::{Ended, Record, ToolTally},
-};
+use super::{UsageRecorder, recorder::Removed};
+use crate::domain::usage::{Ended, Latency, Record, Routing, Tokens, ToolTally};
+
+/// The longest text of a record, in bytes.
+const TEXT_MAX: usize = 256;
+/// What the client of a request that panicked is told.
+const PANICKED: u16 = 500;
 
 /// The record of a request that was admitted and has not ended.
 ///
@@ -21,47 +23,141 @@ use crate::domain::{
 pub struct Pending {
     recorder: UsageRecorder,
     /// There until it is handed to the recorder.
-    record: Option<Record>,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    record: Record,
+    removed: Removed,
+    sent: Option<DateTime<Utc>>,
 }
 
 impl Pending {
-    pub(super) fn new(
-        recorder: UsageRecorder,
-        account_id: AccountId,
-        key_id: Option<KeyId>,
-        at: DateTime<Utc>,
-    ) -> Self {
-        let tools = ToolTally::default();
-        let record = Record { at, account_id, key_id, ended: Ended::Client, tools, removed: Vec::new() };
-        Self { recorder, record: Some(record) }
+    pub(super) fn new(recorder: UsageRecorder, record: Record) -> Self {
+        let open = Open { record, removed: Removed::default(), sent: None };
+        Self { recorder, open: Some(open) }
     }
 
-    /// Notes what became of the tools; `removed` is the JSON of those that were taken out. It is copied: slices
-    /// would keep the request's whole buffer, up to 32 MiB, for as long as the answer streams and the record
-    /// waits.
-    pub fn tools(&mut self, tally: ToolTally, removed: &[Bytes]) {
-        if let Some(record) = &mut self.record {
-            record.tools = tally;
-            record.removed = detached(removed);
+    /// Notes what the client asked for.
+    pub fn asked(&mut self, model: Option<&str>, streamed: bool) {
+        self.note(|record| {
+            record.model = model.map(cut);
+            record.streamed = streamed;
+        });
+    }
+
+    /// Notes the client's name for the conversation.
+    pub fn session(&mut self, session: &str) {
+        self.note(|record| record.session = Some(cut(session)));
+    }
+
+    /// Notes which generation of its key the request came with.
+    pub fn generation(&mut self, generation: i32) {
+        self.note(|record| record.generation = Some(generation));
+    }
+
+    /// Notes which revision of the account's policy held.
+    pub fn policy(&mut self, revision: i64) {
+        self.note(|record| record.policy_revision = Some(revision));
+    }
+
+    /// Notes which upstream serves it.
+    pub fn upstream(&mut self, name: &str) {
+        self.note(|record| record.upstream = Some(cut(name)));
+    }
+
+    /// Notes what became of the tools; `by_lists` and `by_pruning` are the JSON of those that were taken out. It is
+    /// copied: slices would keep the request's whole buffer, up to 32 MiB, for as long as the answer streams and
+    /// the record waits.
+    pub fn tools(&mut self, tally: ToolTally, by_lists: &[Bytes], by_pruning: &[Bytes]) {
+        if let Some(open) = &mut self.open {
+            open.record.tools = tally;
+            open.removed = Removed { by_lists: detached(by_lists), by_pruning: detached(by_pruning) };
         }
+    }
+
+    /// Notes how tools were compared.
+    pub fn routing(&mut self, routing: Option<Routing>) {
+        self.note(|record| record.routing = routing);
+    }
+
+    /// Notes that the request goes to the provider now.
+    pub fn sent(&mut self) {
+        let now = self.recorder.now();
+        if let Some(open) = &mut self.open {
+            open.sent = Some(now);
+        }
+    }
+
+    /// Notes the HTTP status that the client is told.
+    pub fn status(&mut self, status: u16) {
+        self.note(|record| record.status = Some(status));
+    }
+
+    /// Notes that a piece of the answer came; the first is the first byte.
+    pub fn piece(&mut self) {
+        if let Some(Open { record, .. }) = &mut self.open
+            && record.latency.first_byte_us.is_none()
+        {
+            record.latency.first_byte_us = Some(micros(record.at, self.recorder.now()));
+        }
+    }
+
+    /// Notes the tool calls of the answer, and how many of them were recall misses.
+    pub fn called(&mut self, calls: usize, misses: usize) {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        self.note(|record| {
+            record.called = count(calls);
+            record.recall_misses = record.recall_misses.saturating_add(count(misses));
+        });
+    }
+
+    /// Notes the provider's figures.
+    pub fn tokens(&mut self, tokens: Tokens) {
+        self.note(|record| record.tokens = tokens);
     }
 
     /// Writes the record.
     pub fn end(mut self, ended: Ended) {
-        self.settle(ended);
+        self.settle(ended, None);
     }
 
-    fn settle(&mut self, ended: Ended) {
-        if let Some(record) = self.record.take() {
-            self.recorder.record(Record { ended, ..record });
+    fn note(&mut self, change: impl FnOnce(&mut Record)) {
+        if let Some(open) = &mut self.open {
+            change(&mut open.record);
         }
+    }
+
+    fn settle(&mut self, ended: Ended, status: Option<u16>) {
+        let Some(Open { mut record, removed, sent }) = self.open.take() else { return };
+        let now = self.recorder.now();
+        let total_us = micros(record.at, now);
+        let upstream_us = sent.map(|sent| micros(sent, now).min(total_us));
+        record.latency =
+            Latency { total_us, upstream_us, own_us: total_us - upstream_us.unwrap_or(0), ..record.latency };
+        record.ended = ended;
+        record.status = record.status.or(status);
+        self.recorder.record(record, removed);
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.settle(if std::thread::panicking() { Ended::Error } else { Ended::Client });
+        let panicking = std::thread::panicking();
+        let (ended, status) = if panicking { (Ended::Error, Some(PANICKED)) } else { (Ended::Client, None) };
+        self.settle(ended, status);
     }
+}
+
+/// The microseconds from one time to the other; none when the clock stepped back between them.
+fn micros(from: DateTime<Utc>, to: DateTime<Utc>) -> i64 {
+    (to - from).num_microseconds().unwrap_or(i64::MAX).max(0)
+}
+
+/// A text as it is kept: what is too long is cut.
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT_MAX)].to_owned()
 }
 
 /// The same texts in one buffer of their own.
@@ -84,5 +180,12 @@ mod tests {
         assert_eq!(copies, texts);
         assert!(!request.as_ptr_range().contains(&copies[0].as_ptr()));
         assert!(detached(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        assert_eq!(cut("gpt-4o"), "gpt-4o");
+        assert_eq!(cut(&"é".repeat(200)), "é".repeat(128));
+        assert_eq!(cut(&format!("x{}", "é".repeat(200))).len(), 255);
     }
 }

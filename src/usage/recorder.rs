@@ -11,13 +11,14 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 use super::{Bounds, Pending};
-use crate::domain::{
-    key::{AccountId, KeyId},
-    usage::Record,
+use crate::{
+    clock::SharedClock,
+    domain::{key::KeyId, usage::Record},
 };
 
 /// How many keys' times of last use may wait. Beyond it a time is left out: the key's next use says it again.
@@ -28,14 +29,16 @@ pub(super) const WAITING_KEYS: usize = 65_536;
 pub struct UsageRecorder {
     queue: mpsc::Sender<Queued>,
     shared: Arc<Shared>,
+    clock: SharedClock,
 }
 
 /// What the recorder and the writer share beside the queue.
 #[derive(Debug)]
 pub(super) struct Shared {
-    bytes: usize,
+    pub(super) bounds: Bounds,
     held: AtomicUsize,
     dropped: AtomicU64,
+    unlisted: AtomicU64,
     uncounted: AtomicU64,
     used: Mutex<HashMap<KeyId, DateTime<Utc>>>,
 }
@@ -44,7 +47,15 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) record: Record,
+    pub(super) removed: Removed,
     _charge: Option<Charge>,
+}
+
+/// The JSON of the tools that were removed from a request, for the tokenizer.
+#[derive(Debug, Default)]
+pub(super) struct Removed {
+    pub(super) by_lists: Vec<Bytes>,
+    pub(super) by_pruning: Vec<Bytes>,
 }
 
 /// A share of the bytes that may wait.
@@ -55,33 +66,33 @@ struct Charge {
 }
 
 impl UsageRecorder {
-    pub(super) fn open(bounds: Bounds) -> (Self, mpsc::Receiver<Queued>, Arc<Shared>) {
+    pub(super) fn open(bounds: Bounds, clock: SharedClock) -> (Self, mpsc::Receiver<Queued>, Arc<Shared>) {
         let (queue, receiver) = mpsc::channel(bounds.records);
         let shared = Arc::new(Shared {
-            bytes: bounds.bytes,
+            bounds,
             held: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
+            unlisted: AtomicU64::new(0),
             uncounted: AtomicU64::new(0),
             used: Mutex::default(),
         });
-        (Self { queue, shared: Arc::clone(&shared) }, receiver, shared)
+        (Self { queue, shared: Arc::clone(&shared), clock }, receiver, shared)
     }
 
-    /// The record of a request that was admitted `at` this moment; it is written however the request ends.
-    pub fn begin(&self, account_id: AccountId, key_id: Option<KeyId>, at: DateTime<Utc>) -> Pending {
-        Pending::new(self.clone(), account_id, key_id, at)
+    /// The record of a request that has just been admitted, `Record::begun`; it is written however the request
+    /// ends.
+    pub fn begin(&self, record: Record) -> Pending {
+        Pending::new(self.clone(), record)
     }
 
-    /// Takes a record, or counts it as dropped when too many wait. Requests use `begin`, which also makes sure
-    /// that there is exactly one and that `removed` does not keep the request's whole buffer alive.
-    pub fn record(&self, mut record: Record) {
-        let bytes = record.removed.iter().map(|definition| definition.len()).sum();
-        let charge = Charge::take(&self.shared, bytes);
+    /// Takes a record, or counts it as dropped when too many wait.
+    pub(super) fn record(&self, record: Record, mut removed: Removed) {
+        let charge = Charge::take(&self.shared, removed.bytes());
         if charge.is_none() {
-            record.removed = Vec::new();
+            removed = Removed::default();
             self.shared.uncounted(1);
         }
-        if self.queue.try_send(Queued { record, _charge: charge }).is_err() {
+        if self.queue.try_send(Queued { record, removed, _charge: charge }).is_err() {
             self.shared.dropped(1);
         }
     }
@@ -97,9 +108,19 @@ impl UsageRecorder {
         }
     }
 
-    /// How many records were lost since the start: the queue was full, or the writer had stopped.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// How many records were lost since the start, with what they add to the sums: the queue was full, the writer
+    /// had stopped, or the store could not be written to before the stop.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// How many records are in the sums alone, since too many waited for the store.
+    pub fn unlisted(&self) -> u64 {
+        self.shared.unlisted.load(Ordering::Relaxed)
     }
 
     /// How many records were kept without the tokens of their removed tools.
@@ -111,6 +132,10 @@ impl UsageRecorder {
 impl Shared {
     pub(super) fn dropped(&self, records: u64) {
         self.dropped.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub(super) fn unlisted(&self, records: u64) {
+        self.unlisted.fetch_add(records, Ordering::Relaxed);
     }
 
     pub(super) fn uncounted(&self, records: u64) {
@@ -127,9 +152,19 @@ impl Shared {
     }
 }
 
+impl Removed {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_lists.is_empty() && self.by_pruning.is_empty()
+    }
+
+    fn bytes(&self) -> usize {
+        self.by_lists.iter().chain(&self.by_pruning).map(Bytes::len).sum()
+    }
+}
+
 impl Charge {
     fn take(shared: &Arc<Shared>, bytes: usize) -> Option<Self> {
-        let room = |held: usize| held.checked_add(bytes).filter(|held| *held <= shared.bytes);
+        let room = |held: usize| held.checked_add(bytes).filter(|held| *held <= shared.bounds.bytes);
         shared.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
         Some(Self { bytes, shared: Arc::clone(shared) })
     }

@@ -1,39 +1,73 @@
-//! Sums by account, key and UTC day. However many requests come while the store is away, they take the memory of
-//! their keys only, which is what lets the writer wait for it.
+//! What is to be written next: records, and their sums by account, key and UTC day.
+//!
+//! However many requests come while the store is away, their sums take the memory of their keys only, which is
+//! what lets the writer wait for it. Records are kept up to a bound, and beyond it are in the sums alone.
 
 use std::collections::{HashMap, hash_map::Entry};
 
 use chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
 
-use super::{Batch, recorder::WAITING_KEYS};
+use super::recorder::WAITING_KEYS;
 use crate::domain::{
     key::{AccountId, KeyId},
-    usage::{DayTotals, Ended, Record, Totals},
+    usage::{Batch, DayTotals, Record, Totals},
 };
 
-/// The most sums that wait: some 15 MB, and more keys than are in use at a time.
+/// The most sums that wait: some 20 MB, and more keys than are in use at a time.
 const WAITING_SUMS: usize = 100_000;
 
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Added {
+    /// It will be written.
+    Whole,
+    /// It is in the sums alone: too many records wait.
+    SumsOnly,
+    /// It is lost: it needed a sum of its own, and there are too many.
+    Nowhere,
+}
+
 /// What is to be written next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rollup {
+    writer: Uuid,
+    /// The number of the last batch.
+    number: i64,
+    most_records: usize,
+    records: Vec<Record>,
     totals: HashMap<(AccountId, Option<KeyId>, NaiveDate), Totals>,
     used: HashMap<KeyId, DateTime<Utc>>,
 }
 
 impl Rollup {
-    /// Adds a record; `false` when it needs a sum of its own and there are too many.
+    pub(super) fn new(most_records: usize) -> Self {
+        Self {
+            writer: Uuid::now_v7(),
+            number: 0,
+            most_records,
+            records: Vec::new(),
+            totals: HashMap::new(),
+            used: HashMap::new(),
+        }
+    }
+
+    /// Adds a record.
     #[must_use]
-    pub(super) fn add(&mut self, record: &Record, tokens: u64) -> bool {
+    pub(super) fn add(&mut self, record: Record) -> Added {
         let place = (record.account_id, record.key_id, record.at.date_naive());
         let room = self.totals.len() < WAITING_SUMS;
         let sum = match self.totals.entry(place) {
             Entry::Occupied(sum) => sum.into_mut(),
             Entry::Vacant(place) if room => place.insert(Totals::default()),
-            Entry::Vacant(_) => return false,
+            Entry::Vacant(_) => return Added::Nowhere,
         };
-        *sum += totals_of(record, tokens);
-        true
+        *sum += Totals::from(&record);
+        if self.records.len() >= self.most_records {
+            return Added::SumsOnly;
+        }
+        self.records.push(record);
+        Added::Whole
     }
 
     /// Adds times of last use. Beyond a bound they are left out: the key's next use says it again.
@@ -44,14 +78,6 @@ impl Rollup {
                 *latest = at.max(*latest);
             }
         }
-    }
-
-    /// Takes back a batch that could not be written.
-    pub(super) fn merge(&mut self, batch: Batch) {
-        for DayTotals { account_id, key_id, day, totals } in batch.totals {
-            *self.totals.entry((account_id, key_id, day)).or_default() += totals;
-        }
-        self.used(batch.used);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -68,23 +94,13 @@ impl Rollup {
             .collect();
         let mut used: Vec<_> = self.used.drain().collect();
         used.sort_unstable();
-        Batch { totals, used }
+        self.number += 1;
+        Batch {
+            writer: self.writer,
+            number: self.number,
+            records: std::mem::take(&mut self.records),
+            totals,
+            used,
+        }
     }
-}
-
-fn totals_of(record: &Record, tokens: u64) -> Totals {
-    let mut totals = Totals {
-        tools_input: i64::from(record.tools.input),
-        tools_denied: i64::from(record.tools.denied),
-        tools_output: i64::from(record.tools.output),
-        tokens_saved: i64::try_from(tokens).unwrap_or(i64::MAX),
-        ..Totals::default()
-    };
-    match record.ended {
-        Ended::Complete => totals.complete = 1,
-        Ended::Client => totals.client = 1,
-        Ended::Upstream => totals.upstream = 1,
-        Ended::Error => totals.error = 1,
-    }
-    totals
 }

@@ -14,11 +14,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use super::{Batch, Bounds, Pending, UsageRecorder, writer::Pace};
+use super::{Bounds, Parts, Pending, UsageRecorder, writer::Pace};
 use crate::{
+    clock::ManualClock,
     domain::{
         key::{AccountId, KeyId},
-        usage::{Ended, ToolTally, Totals},
+        request_id::RequestId,
+        usage::{Batch, Ended, Latency, Record, Routing, Saved, ToolTally, Totals},
     },
     tokens::Tokenizer,
 };
@@ -41,7 +43,9 @@ const PACE: Pace = Pace {
 /// A store that remembers its batches, after failing as often as it is told to.
 #[derive(Clone, Default)]
 struct Ledger {
-    batches: Arc<Mutex<Vec<Batch>>>,
+    batches: Arc<Mutex<Vec<Arc<Batch>>>>,
+    /// What was offered and refused.
+    refused: Arc<Mutex<Vec<Arc<Batch>>>>,
     failures: Arc<AtomicUsize>,
     panics: Arc<AtomicUsize>,
     /// Held by a test, it makes writes hang.
@@ -50,29 +54,27 @@ struct Ledger {
 
 impl Ledger {
     fn written(&self) -> Vec<Batch> {
-        self.batches.lock().unwrap().clone()
+        self.batches.lock().unwrap().iter().map(|batch| Batch::clone(batch)).collect()
+    }
+
+    fn records(&self) -> Vec<Record> {
+        self.written().into_iter().flat_map(|batch| batch.records).collect()
     }
 
     fn totals(&self) -> Totals {
         let mut sum = Totals::default();
         for totals in self.written().iter().flat_map(|batch| &batch.totals).map(|row| row.totals) {
-            sum.complete += totals.complete;
-            sum.client += totals.client;
-            sum.upstream += totals.upstream;
-            sum.error += totals.error;
-            sum.tools_input += totals.tools_input;
-            sum.tools_denied += totals.tools_denied;
-            sum.tools_output += totals.tools_output;
-            sum.tokens_saved += totals.tokens_saved;
+            sum += totals;
         }
         sum
     }
 
-    async fn write(self, batch: Batch) -> Result<(), &'static str> {
+    async fn write(self, batch: Arc<Batch>) -> Result<(), &'static str> {
         drop(self.gate.lock().await);
         let once = |left: usize| left.checked_sub(1);
         assert!(self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, once).is_err(), "told to panic");
         if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, once).is_ok() {
+            self.refused.lock().unwrap().push(batch);
             return Err("the store is away");
         }
         self.batches.lock().unwrap().push(batch);
@@ -83,6 +85,9 @@ impl Ledger {
 /// A recorder whose writer runs.
 struct Bookkeeping {
     recorder: UsageRecorder,
+    clock: Arc<ManualClock>,
+    /// What was told of each record: its id, and what pruning saved.
+    told: Arc<Mutex<Vec<(RequestId, u64)>>>,
     ledger: Ledger,
     tasks: TaskTracker,
     cancellation: CancellationToken,
@@ -97,14 +102,22 @@ impl Bookkeeping {
         let (tasks, cancellation) = (TaskTracker::new(), CancellationToken::new());
         let store = ledger.clone();
         let sink = move |batch| store.clone().write(batch);
-        let (recorder, writer) = super::open(bounds, Arc::new(Tokenizer::new()), sink);
+        let (clock, told) = (Arc::new(ManualClock::at(noon())), Arc::new(Mutex::new(Vec::new())));
+        let telling = Arc::clone(&told);
+        let parts = Parts {
+            bounds,
+            tokenizer: Arc::new(Tokenizer::new()),
+            clock: clock.clone(),
+            on_counted: Box::new(move |record, saved| telling.lock().unwrap().push((record.id, saved))),
+        };
+        let (recorder, writer) = super::open(parts, sink);
         tasks.spawn(writer.paced(PACE).run(cancellation.clone()));
         tasks.close();
-        Self { recorder, ledger, tasks, cancellation }
+        Self { recorder, clock, told, ledger, tasks, cancellation }
     }
 
     fn begin(&self) -> Pending {
-        self.recorder.begin(ACCOUNT, Some(KEY), noon())
+        self.recorder.begin(begun(Some(KEY), noon()))
     }
 
     /// Waits until so many requests are written.
@@ -121,6 +134,11 @@ impl Bookkeeping {
         self.cancellation.cancel();
         self.tasks.wait().await;
     }
+}
+
+/// A record with an id of its own.
+fn begun(key_id: Option<KeyId>, at: DateTime<Utc>) -> Record {
+    Record::begun(RequestId::generate(&mut rand::rng()), ACCOUNT, key_id, at)
 }
 
 fn tally() -> ToolTally {
@@ -163,11 +181,11 @@ async fn records_are_added_up_by_key_and_day_and_their_tokens_counted() {
     let books = Bookkeeping::start();
     let next_day = noon() + TimeDelta::hours(12);
     for (key, at) in [(KEY, noon()), (KEY, noon()), (OTHER_KEY, noon()), (KEY, next_day)] {
-        let mut request = books.recorder.begin(ACCOUNT, Some(key), at);
-        request.tools(tally(), &[Bytes::from_static(WEATHER)]);
+        let mut request = books.recorder.begin(begun(Some(key), at));
+        request.tools(tally(), &[Bytes::from_static(WEATHER)], &[]);
         request.end(Ended::Complete);
     }
-    books.recorder.begin(ACCOUNT, None, noon()).end(Ended::Error);
+    books.recorder.begin(begun(None, noon())).end(Ended::Error);
     books.stop().await;
 
     let rows: Vec<_> = books.ledger.written().into_iter().flat_map(|batch| batch.totals).collect();
@@ -181,6 +199,7 @@ async fn records_are_added_up_by_key_and_day_and_their_tokens_counted() {
         tools_denied: 2,
         tools_output: 4,
         tokens_saved: 2 * tokens,
+        tokens_saved_lists: 2 * tokens,
         ..Totals::default()
     };
     assert_eq!(rows[1].totals, twice);
@@ -224,7 +243,7 @@ async fn definitions_beyond_the_byte_bound_are_not_counted_but_the_request_is() 
     let books = Bookkeeping::with(bounds, Ledger::default());
     for _ in 0..3 {
         let mut request = books.begin();
-        request.tools(tally(), &[Bytes::from_static(WEATHER)]);
+        request.tools(tally(), &[Bytes::from_static(WEATHER)], &[]);
         request.end(Ended::Complete);
     }
     assert_eq!(books.recorder.uncounted(), 2);
@@ -236,10 +255,12 @@ async fn definitions_beyond_the_byte_bound_are_not_counted_but_the_request_is() 
 
 #[tokio::test]
 async fn bytes_are_given_back_when_their_records_are_done_or_refused() {
-    let (recorder, mut queue, shared) = UsageRecorder::open(Bounds { records: 1, bytes: 2 * WEATHER.len() });
+    let bounds = Bounds { records: 1, bytes: 2 * WEATHER.len(), ..Bounds::default() };
+    let clock = Arc::new(ManualClock::at(noon()));
+    let (recorder, mut queue, shared) = UsageRecorder::open(bounds, clock);
     for _ in 0..3 {
-        let mut request = recorder.begin(ACCOUNT, None, noon());
-        request.tools(tally(), &[Bytes::from_static(WEATHER)]);
+        let mut request = recorder.begin(begun(None, noon()));
+        request.tools(tally(), &[Bytes::from_static(WEATHER)], &[]);
         request.end(Ended::Complete);
     }
     assert_eq!((recorder.dropped(), recorder.uncounted()), (2, 0));
@@ -253,7 +274,7 @@ async fn a_clean_stop_loses_nothing() {
     let books = Bookkeeping::start();
     for _ in 0..5_000 {
         let mut request = books.begin();
-        request.tools(tally(), &[Bytes::from_static(WEATHER)]);
+        request.tools(tally(), &[Bytes::from_static(WEATHER)], &[]);
         request.end(Ended::Complete);
     }
     books.recorder.used(KEY, noon());
@@ -271,11 +292,20 @@ async fn a_store_that_is_away_gets_every_sum_once_when_it_is_back() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(books.recorder.dropped(), 0, "the queue is emptied while the store is away");
+    assert_eq!(books.recorder.unlisted(), 0);
     books.wait_for(100).await;
     books.stop().await;
     assert_eq!(books.ledger.totals().complete, 100);
     assert_eq!(books.ledger.failures.load(Ordering::SeqCst), 0);
-    assert!(books.ledger.written()[0].totals[0].totals.complete > 10, "failed batches are joined");
+    let refused = books.ledger.refused.lock().unwrap().clone();
+    let written = books.ledger.written();
+    assert!(refused.iter().all(|batch| **batch == written[0]), "offered again as it was: {refused:?}");
+    assert!(written[1].totals[0].totals.complete > 10, "what comes meanwhile is joined");
+    let numbers: Vec<_> = written.iter().map(|batch| (batch.writer, batch.number)).collect();
+    assert!(
+        numbers.is_sorted() && numbers[0].0 == numbers[1].0 && numbers[0].1 < numbers[1].1,
+        "{numbers:?}"
+    );
 }
 
 #[tokio::test]
@@ -313,6 +343,7 @@ async fn a_stop_while_the_store_is_away_ends_with_the_last_attempt() {
     // Five attempts have four pauses between them, of 5, 10, 20 and 40 ms.
     assert!(began.elapsed() < Duration::from_millis(90), "{:?}", began.elapsed());
     assert!(books.ledger.written().is_empty());
+    assert_eq!(books.recorder.dropped(), 1, "and says what is lost");
 }
 
 #[tokio::test]
@@ -337,8 +368,74 @@ async fn the_last_use_of_a_key_is_written_at_a_slower_pace_and_never_goes_back()
 #[tokio::test]
 async fn the_writer_ends_when_the_last_recorder_is_gone() {
     let Bookkeeping { recorder, ledger, tasks, .. } = Bookkeeping::start();
-    recorder.begin(ACCOUNT, Some(KEY), noon()).end(Ended::Complete);
+    recorder.begin(begun(Some(KEY), noon())).end(Ended::Complete);
     drop(recorder);
     tasks.wait().await;
     assert_eq!(ledger.totals().complete, 1);
+}
+
+#[tokio::test]
+async fn beyond_the_records_that_may_wait_the_sums_are_kept() {
+    let ledger = Ledger::default();
+    let gate = Arc::clone(&ledger.gate).lock_owned().await;
+    let books = Bookkeeping::with(Bounds { unwritten: 10, ..Bounds::default() }, ledger);
+    for _ in 0..100 {
+        books.begin().end(Ended::Complete);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(gate);
+    books.stop().await;
+    let (listed, unlisted) = (books.ledger.records().len() as u64, books.recorder.unlisted());
+    assert_eq!((books.ledger.totals().complete, listed + unlisted), (100, 100));
+    assert!((10..=20).contains(&listed), "{listed}: the batch that hangs, and the one that waits");
+    assert_eq!(books.recorder.dropped(), 0);
+}
+
+#[tokio::test]
+async fn a_record_says_what_was_noted_and_its_latencies_add_up() {
+    let books = Bookkeeping::start();
+    let advance = |micros| books.clock.advance(TimeDelta::microseconds(micros));
+    let mut request = books.begin();
+    request.asked(Some(&"m".repeat(300)), true);
+    request.session("s");
+    request.policy(3);
+    request.upstream("openai");
+    request.tools(tally(), &[Bytes::from_static(WEATHER)], &[Bytes::from_static(b"{}")]);
+    request.routing(Some(Routing::Keyword));
+    advance(5);
+    request.sent();
+    request.status(200);
+    advance(100);
+    request.piece();
+    advance(1_000);
+    request.piece();
+    request.called(2, 1);
+    request.end(Ended::Complete);
+    books.stop().await;
+
+    let record = books.ledger.records().remove(0);
+    let texts = [&record.model, &record.session, &record.upstream].map(|text| text.as_deref().unwrap());
+    assert_eq!(texts, ["m".repeat(256).as_str(), "s", "openai"]);
+    let latency = Latency { total_us: 1_105, upstream_us: Some(1_100), own_us: 5, first_byte_us: Some(105) };
+    assert_eq!(record.latency, latency);
+    let tokenizer = Tokenizer::new();
+    let tokens = |json| i64::from(tokenizer.count(json));
+    assert_eq!(record.saved, Saved { pruning: tokens(b"{}"), lists: tokens(WEATHER) });
+    assert_eq!((record.status, record.called, record.recall_misses), (Some(200), 2, 1));
+    assert_eq!((record.policy_revision, record.routing), (Some(3), Some(Routing::Keyword)));
+    assert_eq!(*books.told.lock().unwrap(), [(record.id, tokens(b"{}").unsigned_abs())]);
+    assert_eq!(Totals::from(&record), books.ledger.totals());
+}
+
+#[tokio::test]
+async fn a_clock_that_steps_back_makes_no_negative_latency() {
+    let books = Bookkeeping::start();
+    let mut request = books.begin();
+    request.sent();
+    books.clock.advance(TimeDelta::seconds(-5));
+    request.piece();
+    request.end(Ended::Complete);
+    books.stop().await;
+    let latency = Latency { upstream_us: Some(0), first_byte_us: Some(0), ..Latency::default() };
+    assert_eq!(books.ledger.records()[0].latency, latency);
 }

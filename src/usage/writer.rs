@@ -1,22 +1,24 @@
 //! The task behind the recorder: takes records in bulk, has their tokens counted on a blocking thread, adds them
-//! up and hands the sums to the sink.
+//! up and hands batches of records and sums to the sink.
 //!
 //! Taking, counting and writing go on side by side, each at most once at a time: a store that is slow or away
 //! does not stop the queue from being emptied, and a count that takes long does not leave a transaction open.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Batch,
-    recorder::{Queued, Shared},
-    rollup::Rollup,
+    OnCounted,
+    recorder::{Queued, Removed, Shared},
+    rollup::{Added, Rollup},
 };
-use crate::tokens::Tokenizer;
+use crate::{
+    domain::usage::{Batch, Record, Saved},
+    tokens::Tokenizer,
+};
 
 /// How many records are taken at once, and are enough to write before the time.
 const BULK: usize = 512;
@@ -52,15 +54,17 @@ impl Pace {
     }
 }
 
-/// Writes what the recorder takes. `S` is `Fn(Batch) -> impl Future<Output = Result<(), E>>`.
-#[derive(Debug)]
+/// Writes what the recorder takes. `S` is `Fn(Arc<Batch>) -> impl Future<Output = Result<(), E>>`.
 pub struct UsageWriter<S> {
     queue: mpsc::Receiver<Queued>,
     shared: Arc<Shared>,
     tokenizer: Arc<Tokenizer>,
+    on_counted: OnCounted,
     sink: S,
     pace: Pace,
     rollup: Rollup,
+    /// The batch whose last write failed. It goes before any other, unchanged.
+    failed: Option<Arc<Batch>>,
     /// Records added up since the last write.
     waiting: usize,
     /// Writes that failed since the last that did not.
@@ -72,26 +76,36 @@ pub struct UsageWriter<S> {
 /// Records whose tokens are being counted.
 struct Counting {
     records: Vec<Queued>,
-    tokens: JoinHandle<Vec<u64>>,
+    tokens: JoinHandle<Vec<Saved>>,
 }
 
 /// A batch that is being written; kept, since it may have to be offered again.
 struct Writing {
-    batch: Batch,
+    batch: Arc<Batch>,
     outcome: BoxFuture<'static, Result<(), String>>,
 }
 
 impl<S> UsageWriter<S> {
     pub(super) fn new(
-        queue: mpsc::Receiver<Queued>,
-        shared: Arc<Shared>,
-        tokenizer: Arc<Tokenizer>,
+        (queue, shared): (mpsc::Receiver<Queued>, Arc<Shared>),
+        (tokenizer, on_counted): (Arc<Tokenizer>, OnCounted),
         sink: S,
     ) -> Self {
         let now = Instant::now();
-        let (pace, rollup, waiting, failures) = (Pace::default(), Rollup::default(), 0, 0);
-        let (write_at, touch_at) = (now, now);
-        Self { queue, shared, tokenizer, sink, pace, rollup, waiting, failures, write_at, touch_at }
+        Self {
+            queue,
+            tokenizer,
+            on_counted,
+            sink,
+            pace: Pace::default(),
+            rollup: Rollup::new(shared.bounds.unwritten),
+            shared,
+            failed: None,
+            waiting: 0,
+            failures: 0,
+            write_at: now,
+            touch_at: now,
+        }
     }
 
     #[cfg(test)]
@@ -102,7 +116,7 @@ impl<S> UsageWriter<S> {
 
 impl<S, F, E> UsageWriter<S>
 where
-    S: Fn(Batch) -> F + Send,
+    S: Fn(Arc<Batch>) -> F + Send,
     F: Future<Output = Result<(), E>> + Send + 'static,
     E: std::fmt::Display + 'static,
 {
@@ -133,38 +147,43 @@ where
 
     /// Has the tokens of some records counted; adds them up at once where there is nothing to count.
     fn count(&mut self, mut records: Vec<Queued>) -> Option<Counting> {
-        let removed: Vec<Vec<Bytes>> =
-            records.iter_mut().map(|queued| std::mem::take(&mut queued.record.removed)).collect();
-        if removed.iter().all(Vec::is_empty) {
-            for queued in &records {
-                self.add(queued, 0);
-            }
+        let removed: Vec<Removed> =
+            records.iter_mut().map(|queued| std::mem::take(&mut queued.removed)).collect();
+        if removed.iter().all(Removed::is_empty) {
+            records.into_iter().for_each(|queued| self.add(queued.record));
             return None;
         }
         let tokenizer = Arc::clone(&self.tokenizer);
-        let tokens = tokio::task::spawn_blocking(move || {
-            removed.iter().map(|removed| tokenizer.sum(removed.iter().map(|json| &json[..]))).collect()
-        });
+        let tokens =
+            tokio::task::spawn_blocking(move || removed.iter().map(|one| saved(&tokenizer, one)).collect());
         Some(Counting { records, tokens })
     }
 
-    fn add_up(&mut self, counting: Option<Counting>, tokens: Option<Vec<u64>>) {
+    fn add_up(&mut self, counting: Option<Counting>, tokens: Option<Vec<Saved>>) {
         let records = counting.map_or_else(Vec::new, |counting| counting.records);
         let tokens = tokens.unwrap_or_else(|| {
             // The requests happened all the same.
             tracing::error!(records = records.len(), "removed tools could not be counted");
             self.shared.uncounted(records.len() as u64);
-            vec![0; records.len()]
+            vec![Saved::default(); records.len()]
         });
-        for (queued, tokens) in records.iter().zip(tokens) {
-            self.add(queued, tokens);
+        for (queued, saved) in records.into_iter().zip(tokens) {
+            self.add(Record { saved, ..queued.record });
         }
     }
 
-    fn add(&mut self, queued: &Queued, tokens: u64) {
+    fn add(&mut self, record: Record) {
         self.waiting += 1;
-        if !self.rollup.add(&queued.record, tokens) {
-            self.shared.dropped(1);
+        // A fault in there must not end the writer.
+        let saved = record.saved.pruning.unsigned_abs();
+        let told = std::panic::catch_unwind(AssertUnwindSafe(|| (self.on_counted)(&record, saved)));
+        if told.is_err() {
+            tracing::error!("counting saved tokens for limits panicked; the message and place stand above");
+        }
+        match self.rollup.add(record) {
+            Added::Whole => {}
+            Added::SumsOnly => self.shared.unlisted(1),
+            Added::Nowhere => self.shared.dropped(1),
         }
     }
 
@@ -176,13 +195,16 @@ where
             self.touch_at = now + self.pace.touch;
             self.rollup.used(self.shared.take_used());
         }
-        if self.rollup.is_empty() {
-            return None;
-        }
-        self.waiting = 0;
-        let batch = self.rollup.take();
+        let batch = match self.failed.take() {
+            Some(batch) => batch,
+            None if self.rollup.is_empty() => return None,
+            None => {
+                self.waiting = 0;
+                Arc::new(self.rollup.take())
+            }
+        };
         // Called within the guard: a sink may also panic before it returns its future.
-        let attempt = AssertUnwindSafe(|| (self.sink)(batch.clone()));
+        let attempt = AssertUnwindSafe(|| (self.sink)(Arc::clone(&batch)));
         let outcome = match std::panic::catch_unwind(attempt) {
             Ok(write) => AssertUnwindSafe(write).catch_unwind().map(flattened).boxed(),
             Err(_) => std::future::ready(Err(PANICKED.to_owned())).boxed(),
@@ -199,9 +221,7 @@ where
                 self.failures = 0;
             }
             Err(error) => {
-                if let Some(writing) = writing {
-                    self.rollup.merge(writing.batch);
-                }
+                self.failed = writing.map(|writing| writing.batch);
                 let pause = self.pace.pause_after(self.failures);
                 self.failures = self.failures.saturating_add(1);
                 self.write_at = Instant::now() + pause;
@@ -227,10 +247,8 @@ where
             let outcome = written(&mut writing).await;
             self.settle(writing.take(), outcome);
         }
-        for attempt in 0..LAST_ATTEMPTS {
-            if attempt > 0 {
-                tokio::time::sleep(self.pace.pause_after(attempt - 1)).await;
-            }
+        let mut attempt = 0;
+        while attempt < LAST_ATTEMPTS {
             self.touch_at = Instant::now();
             writing = self.write();
             if writing.is_none() {
@@ -238,16 +256,27 @@ where
             }
             let outcome = written(&mut writing).await;
             self.settle(writing.take(), outcome);
-            if self.rollup.is_empty() {
-                return;
+            if self.failed.is_some() {
+                attempt += 1;
+                if attempt < LAST_ATTEMPTS {
+                    tokio::time::sleep(self.pace.pause_after(attempt - 1)).await;
+                }
             }
         }
-        let lost = self.rollup.take();
-        tracing::error!(
-            sums = lost.totals.len(),
-            "usage was lost: the store could not be written to at the stop"
-        );
+        let rest = self.rollup.take();
+        let lost = |batch: &Batch| batch.totals.iter().map(|row| row.totals.requests()).sum::<i64>();
+        let requests = lost(&rest) + self.failed.as_deref().map_or(0, lost);
+        self.shared.dropped(requests.unsigned_abs());
+        tracing::error!(requests, "usage was lost: the store could not be written to at the stop");
     }
+}
+
+/// The tokens of what was removed.
+fn saved(tokenizer: &Tokenizer, removed: &Removed) -> Saved {
+    let sum = |texts: &[bytes::Bytes]| {
+        i64::try_from(tokenizer.sum(texts.iter().map(|json| &json[..]))).unwrap_or(i64::MAX)
+    };
+    Saved { pruning: sum(&removed.by_pruning), lists: sum(&removed.by_lists) }
 }
 
 const PANICKED: &str = "the write panicked";
@@ -260,7 +289,7 @@ fn flattened<E: std::fmt::Display>(outcome: std::thread::Result<Result<(), E>>) 
 }
 
 /// The tokens of what is being counted, `None` when the count panicked; waits for ever while there is nothing.
-async fn counted(counting: &mut Option<Counting>) -> Option<Vec<u64>> {
+async fn counted(counting: &mut Option<Counting>) -> Option<Vec<Saved>> {
     match counting {
         Some(counting) => (&mut counting.tokens).await.ok(),
         None => std::future::pending().await,

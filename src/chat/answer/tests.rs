@@ -11,9 +11,14 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    domain::{key::AccountId, usage::Totals},
+    clock::SystemClock,
+    domain::{
+        key::AccountId,
+        request_id::RequestId,
+        usage::{Batch, Record, Totals},
+    },
     tokens::Tokenizer,
-    usage::{self, Batch, UsageRecorder},
+    usage::{self, UsageRecorder},
 };
 
 type Piece = Result<Frame<Bytes>, UpstreamError>;
@@ -22,7 +27,7 @@ type Piece = Result<Frame<Bytes>, UpstreamError>;
 struct Answer {
     provider: Option<mpsc::UnboundedSender<Piece>>,
     body: Option<AnswerBody>,
-    written: mpsc::UnboundedReceiver<Batch>,
+    written: mpsc::UnboundedReceiver<Arc<Batch>>,
 }
 
 impl Answer {
@@ -46,11 +51,17 @@ impl Answer {
         provider: Option<mpsc::UnboundedSender<Piece>>,
     ) -> Self {
         let (batches, written) = mpsc::unbounded_channel();
-        let sink = move |batch: Batch| {
+        let sink = move |batch: Arc<Batch>| {
             batches.send(batch).expect("the test listens");
             std::future::ready(Ok::<_, Infallible>(()))
         };
-        let (recorder, writer) = usage::open(usage::Bounds::default(), Arc::new(Tokenizer::new()), sink);
+        let parts = usage::Parts {
+            bounds: usage::Bounds::default(),
+            tokenizer: Arc::new(Tokenizer::new()),
+            clock: Arc::new(SystemClock),
+            on_counted: Box::new(|_, _| {}),
+        };
+        let (recorder, writer) = usage::open(parts, sink);
         TaskTracker::new().spawn(writer.run(CancellationToken::new()));
         let headers = HeaderMap::from_iter([
             (header::CONTENT_TYPE, HeaderValue::from_static(media)),
@@ -98,14 +109,15 @@ impl Answer {
     /// The one record of the request, as the totals that it becomes.
     async fn record(&mut self) -> Totals {
         let batch = self.written.recv().await.unwrap();
-        assert_eq!(batch.totals.len(), 1);
+        assert_eq!((batch.totals.len(), batch.records.len()), (1, 1));
         assert!(self.written.try_recv().is_err(), "one record, not two");
         batch.totals[0].totals
     }
 }
 
 fn begun(recorder: &UsageRecorder) -> Pending {
-    recorder.begin(AccountId(Uuid::nil()), None, DateTime::UNIX_EPOCH)
+    let id = RequestId::from_bytes([0; 16]);
+    recorder.begin(Record::begun(id, AccountId(Uuid::nil()), None, DateTime::UNIX_EPOCH))
 }
 
 fn broken() -> UpstreamError {

@@ -19,7 +19,10 @@ use crate::{
         google::api::HttpBody,
         v1::{self, chat_service_server::ChatService},
     },
-    service::{Failure, Parts, Reason, guard::caller},
+    service::{
+        Failure, Parts, Reason,
+        guard::{caller, request_id, request_id_of},
+    },
 };
 
 mod chunks;
@@ -47,9 +50,10 @@ impl Chat {
         &self,
         caller: &Caller,
         body: Bytes,
-        headers: &HeaderMap,
+        head: &http::request::Parts,
     ) -> Result<HttpResponse<AnswerBody>, Failure> {
-        let answer = self.parts.chat.complete(caller, body, headers).await?;
+        let id = request_id(&head.extensions)?;
+        let answer = self.parts.chat.complete(id, caller, body, &head.headers).await?;
         let mut response = HttpResponse::new(answer.body);
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
@@ -66,8 +70,10 @@ impl Chat {
         streamed: bool,
     ) -> Result<ChatAnswer, Status> {
         let headers = request.metadata().clone().into_headers();
+        let id = request_id_of(&request)?;
         let json = typed::to_json(request.get_ref(), descriptor(name), streamed).map_err(Failure::from)?;
-        let answer = self.parts.chat.complete(caller, json.into(), &headers).await.map_err(Failure::from)?;
+        let answer = self.parts.chat.complete(id, caller, json.into(), &headers).await;
+        let answer = answer.map_err(Failure::from)?;
         if answer.status.is_success() { Ok(answer) } else { Err(provider_error(answer).await) }
     }
 }
@@ -156,6 +162,7 @@ impl ChatService for Chat {
     ) -> Result<Response<Self::CreateRawChatCompletionStream>, Status> {
         let caller = caller(&request)?;
         let headers = request.metadata().clone().into_headers();
+        let id = request_id_of(&request)?;
         let body = request.into_inner();
         let essence = body.content_type.split(';').next().unwrap_or_default().trim();
         if !essence.is_empty() && !essence.eq_ignore_ascii_case("application/json") {
@@ -166,7 +173,8 @@ impl ChatService for Chat {
             .about("content_type")
             .into());
         }
-        let answer = self.parts.chat.complete(&caller, body.data, &headers).await.map_err(Failure::from)?;
+        let answer = self.parts.chat.complete(id, &caller, body.data, &headers).await;
+        let answer = answer.map_err(Failure::from)?;
         if !answer.status.is_success() {
             return Err(provider_error(answer).await);
         }

@@ -16,3 +16,5 @@ pub(super) mod key;
 pub(super) mod key_generation;
 pub(super) mod policy;
 pub(super) mod usage_daily;
+pub(super) mod usage_record;
+pub(super) mod usage_writer;

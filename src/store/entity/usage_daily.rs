@@ -17,8 +17,16 @@ pub struct Model {
     pub error: i64,
     pub tools_input: i64,
     pub tools_denied: i64,
+    pub tools_would_deny: i64,
     pub tools_output: i64,
+    pub tools_called: i64,
+    pub recall_misses: i64,
+    pub prompt_tokens: i64,
+    pub completion_tokens: i64,
+    pub cached_tokens: i64,
     pub tokens_saved: i64,
+    pub tokens_saved_pruning: i64,
+    pub tokens_saved_lists: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, Iterable,
-    JoinType, QueryFilter, QueryResult, QuerySelect, RelationTrait, Select, Statement, Value,
-    sea_query::Expr,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
+    FromQueryResult, Iterable, JoinType, QueryFilter, QueryResult, QuerySelect, RelationTrait, Select,
+    Statement, Value, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -69,29 +69,38 @@ impl KeyStore {
     /// Notes when keys were last used, for their newest generation each. A time before the one that is there is
     /// passed over: replicas report in any order.
     pub async fn touch(&self, used: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
-        let mut latest: BTreeMap<Uuid, DateTime<Utc>> = BTreeMap::new();
-        for (KeyId(id), at) in used {
-            let at = storable_time(*at);
-            latest.entry(*id).and_modify(|known| *known = at.max(*known)).or_insert(at);
-        }
-        let latest: Vec<_> = latest.into_iter().collect();
-        if latest.is_empty() {
+        if used.is_empty() {
             return Ok(());
         }
         bounded(async {
             let transaction = self.database.begin().await?;
-            let backend = self.database.backend();
-            if backend == DbBackend::Postgres {
-                let lock = format!("SELECT pg_advisory_xact_lock({TOUCH_LOCK})");
-                transaction.execute_unprepared(&lock).await?;
-            }
-            for rows in latest.chunks(ROWS) {
-                transaction.execute_raw(touch_statement(backend, rows)).await?;
-            }
+            touch(&transaction, used).await?;
             Ok(transaction.commit().await?)
         })
         .await
     }
+}
+
+/// `KeyStore::touch`, as the last thing of a transaction: the lock that it takes is held until the commit.
+pub(in crate::store) async fn touch(
+    transaction: &DatabaseTransaction,
+    used: &[(KeyId, DateTime<Utc>)],
+) -> Result<(), DbErr> {
+    let mut latest: BTreeMap<Uuid, DateTime<Utc>> = BTreeMap::new();
+    for (KeyId(id), at) in used {
+        let at = storable_time(*at);
+        latest.entry(*id).and_modify(|known| *known = at.max(*known)).or_insert(at);
+    }
+    let latest: Vec<_> = latest.into_iter().collect();
+    let backend = transaction.get_database_backend();
+    if backend == DbBackend::Postgres && !latest.is_empty() {
+        let lock = format!("SELECT pg_advisory_xact_lock({TOUCH_LOCK})");
+        transaction.execute_unprepared(&lock).await?;
+    }
+    for rows in latest.chunks(ROWS) {
+        transaction.execute_raw(touch_statement(backend, rows)).await?;
+    }
+    Ok(())
 }
 
 /// Written out, since no builder knows an update from a list of values that both databases take.

@@ -10,6 +10,7 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use crate::store::{database::Database, error::StoreError};
 
 mod m0001_keys;
+mod m0002_usage_records;
 
 /// An arbitrary number that no other program that shares the database is likely to lock.
 pub(super) const MIGRATION_LOCK: i64 = 0x6f72_7165_6e00;
@@ -20,7 +21,7 @@ struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_keys::Keys)]
+        vec![Box::new(m0001_keys::Keys), Box::new(m0002_usage_records::UsageRecords)]
     }
 }
 

@@ -5,11 +5,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::{
-    usage::{day, figures},
+    usage::{batch, day, figures},
     *,
 };
 use crate::{
-    domain::{key::Key, usage::DayTotals},
+    domain::{
+        key::Key,
+        usage::{Batch, DayTotals},
+    },
     store::{CreateKeyError, Entity, KeyPage, UpdateKeyError},
 };
 
@@ -114,7 +117,7 @@ async fn figures_and_times_of_use_from_many_processes_add_up() {
         let work = (0..32i64).map(|number| {
             // Each in another order: rows that are locked in the order of the callers would lock in a circle.
             keys.rotate_left(3);
-            let batch: Vec<_> = keys
+            let rows: Vec<_> = keys
                 .iter()
                 .map(|&key| DayTotals {
                     account_id: account,
@@ -127,8 +130,7 @@ async fn figures_and_times_of_use_from_many_processes_add_up() {
             let used: Vec<_> = keys.iter().map(|&key| (key, at)).collect();
             let store = stores[usize::try_from(number).unwrap() % 4].clone();
             async move {
-                store.usage().add(&batch).await.unwrap();
-                store.keys().touch(&used).await.unwrap();
+                store.usage().write(&Batch { used, ..batch(rows, Vec::new()) }).await.unwrap();
             }
         });
         join_all(work).await;
@@ -145,8 +147,17 @@ async fn figures_and_times_of_use_from_many_processes_add_up() {
 async fn of_processes_that_start_together_one_makes_the_first_key() {
     on_every_store(async |world| {
         // Opened anew and together, with the migration still to run.
-        let tables =
-            ["usage_daily", "change", "change_counter", "key_generation", "\"key\"", "policy", "account"];
+        let tables = [
+            "usage_record",
+            "usage_writer",
+            "usage_daily",
+            "change",
+            "change_counter",
+            "key_generation",
+            "\"key\"",
+            "policy",
+            "account",
+        ];
         for table in tables.into_iter().chain(["seaql_migrations"]) {
             world.sql(&format!("DROP TABLE {table}")).await;
         }

@@ -1,9 +1,15 @@
-//! Usage by day, one writer at a time.
+//! Usage by day and by request, one writer at a time.
 
-use chrono::{Days, NaiveDate};
+use chrono::{Days, NaiveDate, TimeDelta};
 
 use super::*;
-use crate::domain::usage::{DayTotals, Totals};
+use crate::{
+    domain::{
+        request_id::RequestId,
+        usage::{Batch, DayTotals, Ended, Latency, Record, Routing, Saved, Tokens, ToolTally, Totals},
+    },
+    store::{RecordFilter, RecordPage},
+};
 
 pub(super) fn day(text: &str) -> NaiveDate {
     text.parse().unwrap()
@@ -11,16 +17,16 @@ pub(super) fn day(text: &str) -> NaiveDate {
 
 /// Figures that differ from each other, so that no two can be mixed up.
 pub(super) fn figures(times: i64) -> Totals {
-    Totals {
-        complete: times,
-        client: 2 * times,
-        upstream: 3 * times,
-        error: 5 * times,
-        tools_input: 7 * times,
-        tools_denied: 11 * times,
-        tools_output: 13 * times,
-        tokens_saved: 17 * times,
+    let mut figures = Totals::default().figures();
+    for (place, figure) in (1..).zip(&mut figures) {
+        *figure = (place * place + 1) * times;
     }
+    Totals::from_figures(figures)
+}
+
+/// A batch of a process that writes no other.
+pub(super) fn batch(totals: Vec<DayTotals>, records: Vec<Record>) -> Batch {
+    Batch { writer: Uuid::now_v7(), number: 1, records, totals, used: Vec::new() }
 }
 
 #[tokio::test]
@@ -38,8 +44,8 @@ async fn figures_add_up_by_key_by_account_and_by_day() {
         let foreign = DayTotals { account_id: AccountId(Uuid::now_v7()), ..entry(None, "2026-02-01", 1_000) };
         let (from, to) = (day("2026-02-01"), day("2026-03-01"));
         assert_eq!(usage.totals(account, None, from, to).await.unwrap(), Totals::default());
-        usage.add(&[]).await.unwrap();
-        let batch = [
+        usage.write(&batch(Vec::new(), Vec::new())).await.unwrap();
+        let rows = vec![
             entry(Some(one), "2026-02-01", 1),
             entry(Some(two), "2026-02-28", 10),
             entry(Some(one), "2026-02-01", 1),
@@ -48,13 +54,48 @@ async fn figures_add_up_by_key_by_account_and_by_day() {
             entry(Some(one), "2026-03-01", 7),
             foreign,
         ];
-        usage.add(&batch).await.unwrap();
+        usage.write(&batch(rows.clone(), Vec::new())).await.unwrap();
         assert_eq!(usage.totals(account, None, from, to).await.unwrap(), figures(112));
         assert_eq!(usage.totals(account, Some(one), from, to).await.unwrap(), figures(2));
-        usage.add(&batch[..2]).await.unwrap();
+        usage.write(&batch(rows[..2].to_vec(), Vec::new())).await.unwrap();
         assert_eq!(usage.totals(account, Some(one), from, to).await.unwrap(), figures(3));
         assert_eq!(usage.totals(account, Some(two), from, to).await.unwrap(), figures(20));
         assert_eq!(usage.totals(account, None, from, from).await.unwrap(), Totals::default());
+
+        let days = usage.daily(account, from, to).await.unwrap();
+        let expected = [("2026-02-01", 3), ("2026-02-10", 100), ("2026-02-28", 20)];
+        assert_eq!(days, expected.map(|(date, times)| (day(date), figures(times))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keys_are_summed_up_newest_first_page_by_page() {
+    on_every_store(async |world| {
+        let usage = world.store.usage();
+        let account = world.account("a").await.id;
+        let named = world.store.keys().create(new_key(account, "named")).await.unwrap().id;
+        let (gone, today) = (KeyId(Uuid::now_v7()), day("2026-02-01"));
+        let row =
+            |key_id, times| DayTotals { account_id: account, key_id, day: today, totals: figures(times) };
+        usage
+            .write(&batch(vec![row(Some(named), 1), row(Some(gone), 2), row(None, 3)], vec![]))
+            .await
+            .unwrap();
+        let days = (today, today + Days::new(1));
+        let page = async |last, size| {
+            let keys = usage.by_key(account, days, last, size).await.unwrap();
+            keys.into_iter().map(|key| (key.key_id, key.name, key.totals)).collect::<Vec<_>>()
+        };
+        let all = [
+            (Some(gone), None, figures(2)),
+            (Some(named), Some("named".to_owned()), figures(1)),
+            (None, None, figures(3)),
+        ];
+        assert_eq!(page(None, 10).await, all);
+        assert_eq!(page(None, 1).await, all[..1]);
+        assert_eq!(page(Some(Some(gone)), 2).await, all[1..]);
+        assert_eq!(page(Some(None), 2).await, []);
     })
     .await;
 }
@@ -64,7 +105,7 @@ async fn a_batch_larger_than_a_statement_is_written_whole() {
     on_every_store(async |world| {
         let account_id = AccountId(Uuid::now_v7());
         let first = day("2026-01-01");
-        let batch: Vec<_> = (0..1_200)
+        let rows: Vec<_> = (0..1_200)
             .map(|number| DayTotals {
                 account_id,
                 key_id: Some(KeyId(Uuid::now_v7())),
@@ -72,9 +113,201 @@ async fn a_batch_larger_than_a_statement_is_written_whole() {
                 totals: figures(1),
             })
             .collect();
-        world.store.usage().add(&batch).await.unwrap();
+        world.store.usage().write(&batch(rows, Vec::new())).await.unwrap();
         let sums = world.store.usage().totals(account_id, None, first, first + Days::new(5)).await;
         assert_eq!(sums.unwrap(), figures(1_200));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_offered_again_adds_nothing() {
+    on_every_store(async |world| {
+        let usage = world.store.usage();
+        let key = world.account("a").await.id;
+        let key = world.store.keys().create(new_key(key, "k")).await.unwrap();
+        let (today, account_id) = (day("2026-02-01"), key.account_id);
+        let row = DayTotals { account_id, key_id: Some(key.id), day: today, totals: figures(1) };
+        let first = Batch {
+            used: vec![(key.id, world.now())],
+            ..batch(vec![row], vec![record(account_id, 1, world.now())])
+        };
+        let sums = async || usage.totals(account_id, None, today, today + Days::new(1)).await.unwrap();
+        for _ in 0..3 {
+            usage.write(&first).await.unwrap();
+        }
+        assert_eq!(sums().await, figures(1));
+        let second = Batch { number: 2, ..batch(vec![row], vec![record(account_id, 2, world.now())]) };
+        let second = Batch { writer: first.writer, ..second };
+        usage.write(&second).await.unwrap();
+        usage.write(&first).await.unwrap();
+        usage.write(&second).await.unwrap();
+        assert_eq!(sums().await, figures(2));
+        assert_eq!(listed(&world, account_id, &RecordFilter::default()).await, [2, 1]);
+        assert_eq!(
+            world.store.keys().find_any(key.id).await.unwrap().unwrap().last_used_at,
+            Some(world.now())
+        );
+
+        // Another process writes the same numbers, and one that was forgotten begins anew.
+        usage.write(&Batch { writer: Uuid::now_v7(), records: Vec::new(), ..first.clone() }).await.unwrap();
+        usage.forget_writers(world.now()).await.unwrap();
+        usage.write(&first).await.unwrap();
+        assert_eq!(sums().await, figures(3));
+        usage.forget_writers(world.now() + TimeDelta::seconds(1)).await.unwrap();
+        usage.write(&first).await.unwrap();
+        assert_eq!(sums().await, figures(4));
+        assert_eq!(listed(&world, account_id, &RecordFilter::default()).await, [2, 1], "an id is there once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn records_and_sums_are_written_together_or_not_at_all() {
+    on_every_store(async |world| {
+        let account = AccountId(Uuid::now_v7());
+        let today = day("2026-02-01");
+        let row = DayTotals { account_id: account, key_id: None, day: today, totals: figures(1) };
+        let offered = batch(vec![row], vec![record(account, 1, world.now())]);
+        world.sql("ALTER TABLE usage_daily RENAME TO elsewhere").await;
+        world.store.usage().write(&offered).await.unwrap_err();
+        world.sql("ALTER TABLE elsewhere RENAME TO usage_daily").await;
+        assert!(listed(&world, account, &RecordFilter::default()).await.is_empty());
+        world.store.usage().write(&offered).await.unwrap();
+        assert_eq!(listed(&world, account, &RecordFilter::default()).await, [1]);
+    })
+    .await;
+}
+
+/// A record of which every figure is another one.
+fn record(account: AccountId, number: u8, at: DateTime<Utc>) -> Record {
+    Record {
+        generation: Some(2),
+        policy_revision: Some(3),
+        session: Some("s\0".into()),
+        model: Some("gpt-\u{1f600}".into()),
+        upstream: Some("openai".into()),
+        streamed: true,
+        status: Some(200),
+        ended: Ended::Complete,
+        latency: Latency { total_us: 10, upstream_us: Some(11), own_us: 12, first_byte_us: Some(13) },
+        tools: ToolTally { input: 14, denied: 15, would_deny: 16, output: 17 },
+        routing: Some(Routing::Semantic),
+        called: 18,
+        recall_misses: 19,
+        tokens: Tokens { prompt: Some(20), completion: Some(21), cached: Some(22) },
+        saved: Saved { pruning: 23, lists: 24 },
+        ..Record::begun(RequestId::from_bytes([number; 16]), account, Some(KeyId(Uuid::nil())), at)
+    }
+}
+
+/// The numbers of the requests that fit, in the order in which they are listed.
+async fn listed(world: &World, account: AccountId, filter: &RecordFilter) -> Vec<u8> {
+    let page = RecordPage { size: 100, before: None };
+    let records = world.store.usage().requests(account, filter, page).await.unwrap();
+    records.iter().map(|record| record.id.bytes()[0]).collect()
+}
+
+#[tokio::test]
+async fn what_is_written_of_a_request_is_read_back() {
+    on_every_store(async |world| {
+        let account = AccountId(Uuid::now_v7());
+        let full = record(account, 1, world.now());
+        let bare = Record::begun(RequestId::from_bytes([2; 16]), account, None, world.now());
+        world.store.usage().write(&batch(Vec::new(), vec![full.clone(), bare.clone()])).await.unwrap();
+        let found = async |id| world.store.usage().request(account, id).await.unwrap();
+        // PostgreSQL keeps no U+0000.
+        assert_eq!(found(full.id).await, Some(Record { session: Some("s\u{fffd}".into()), ..full.clone() }));
+        assert_eq!(found(bare.id).await, Some(bare));
+        assert_eq!(found(RequestId::from_bytes([3; 16])).await, None);
+        let foreign = world.store.usage().request(AccountId(Uuid::now_v7()), full.id).await.unwrap();
+        assert_eq!(foreign, None, "another account's");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn requests_are_listed_newest_first_page_by_page_and_by_every_filter() {
+    on_every_store(async |world| {
+        let account = AccountId(Uuid::now_v7());
+        let start = world.now();
+        let at = |seconds| start + TimeDelta::seconds(seconds);
+        let plain =
+            |number, seconds| Record::begun(RequestId::from_bytes([number; 16]), account, None, at(seconds));
+        let key = KeyId(Uuid::now_v7());
+        let records = vec![
+            plain(1, 0),
+            Record { key_id: Some(key), status: Some(200), ..plain(2, 1) },
+            Record { session: Some("s".into()), model: Some("m".into()), ..plain(3, 1) },
+            Record { status: Some(200), model: Some("m".into()), ..plain(4, 1) },
+            Record { session: Some("s".into()), key_id: Some(key), ..plain(5, 2) },
+            record(AccountId(Uuid::now_v7()), 6, at(3)),
+        ];
+        world.store.usage().write(&batch(Vec::new(), records)).await.unwrap();
+        let any = RecordFilter::default;
+        for (filter, expected) in [
+            (any(), &[5, 4, 3, 2, 1][..]),
+            (RecordFilter { key_id: Some(key), ..any() }, &[5, 2]),
+            (RecordFilter { status: Some(200), ..any() }, &[4, 2]),
+            (RecordFilter { model: Some("m".into()), ..any() }, &[4, 3]),
+            (RecordFilter { session: Some("s".into()), ..any() }, &[5, 3]),
+            (RecordFilter { since: Some(at(1)), until: Some(at(2)), ..any() }, &[4, 3, 2]),
+            (RecordFilter { status: Some(200), key_id: Some(key), since: Some(at(1)), ..any() }, &[2]),
+            (RecordFilter { model: Some("M".into()), ..any() }, &[]),
+        ] {
+            assert_eq!(listed(&world, account, &filter).await, expected, "{filter:?}");
+        }
+        // Three of one moment, and pages that end between them.
+        let (mut pages, mut before) = (Vec::new(), None);
+        loop {
+            let page = RecordPage { size: 2, before };
+            let records = world.store.usage().requests(account, &any(), page).await.unwrap();
+            let Some(last) = records.last() else { break };
+            before = Some((last.at, last.id));
+            pages.push(records.iter().map(|record| record.id.bytes()[0]).collect::<Vec<_>>());
+        }
+        assert_eq!(pages, [vec![5, 4], vec![3, 2], vec![1]]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn old_records_are_deleted_bit_by_bit_and_their_sums_stay() {
+    on_every_store(async |world| {
+        let usage = world.store.usage();
+        let accounts: Vec<_> = (0..3).map(|_| AccountId(Uuid::now_v7())).collect();
+        let today = day("2026-02-01");
+        let sums = accounts.iter().map(|account_id| DayTotals {
+            account_id: *account_id,
+            key_id: None,
+            day: today,
+            totals: figures(1),
+        });
+        let mut records = Vec::new();
+        for (place, account) in (0u8..).zip(&accounts) {
+            for number in 0..4u8 {
+                let seconds = if place == 1 { 100 } else { i64::from(number) };
+                records.push(record(
+                    *account,
+                    place * 10 + number,
+                    world.now() + TimeDelta::seconds(seconds),
+                ));
+            }
+        }
+        usage.write(&batch(sums.collect(), records)).await.unwrap();
+        let before = world.now() + TimeDelta::seconds(3);
+        let mut deleted = Vec::new();
+        while let some @ 1.. = usage.forget(before, 2).await.unwrap() {
+            deleted.push(some);
+        }
+        assert_eq!(deleted, [2, 1, 2, 1]);
+        let mut left = Vec::new();
+        for account in &accounts {
+            left.push(listed(&world, *account, &RecordFilter::default()).await);
+            let sums = usage.totals(*account, None, today, today + Days::new(1)).await.unwrap();
+            assert_eq!(sums, figures(1));
+        }
+        assert_eq!(left, [vec![3], vec![13, 12, 11, 10], vec![23]]);
     })
     .await;
 }

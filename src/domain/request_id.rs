@@ -29,6 +29,22 @@ impl RequestId {
         Self(text)
     }
 
+    /// The one that a text says, written exactly as `x-request-id` has it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix(PREFIX)?;
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(digits, &mut bytes).ok()?;
+        // Of two spellings only one is an id.
+        Some(Self::from_bytes(bytes)).filter(|id| id.as_str() == text)
+    }
+
+    /// Its bits.
+    pub fn bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(&self.0[PREFIX.len()..], &mut bytes).expect("written as 32 digits");
+        bytes
+    }
+
     /// As it stands in `x-request-id`.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("written from ASCII only")
@@ -44,5 +60,20 @@ impl fmt::Display for RequestId {
 impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_from_its_own_spelling_alone() {
+        let id = RequestId::from_bytes([0xa7; 16]);
+        assert_eq!(RequestId::parse(id.as_str()), Some(id));
+        assert_eq!(RequestId::from_bytes(id.bytes()), id);
+        for text in ["", "req_", "req_a7", &id.as_str().to_uppercase(), &id.as_str()[4..], "req_é"] {
+            assert_eq!(RequestId::parse(text), None, "{text}");
+        }
     }
 }

@@ -1,0 +1,73 @@
+//! The two tasks of usage: the writer that drains the recorder, and the one that deletes what is too old.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    clock::SharedClock,
+    config,
+    domain::usage::Batch,
+    store::{Store, StoreError},
+    tokens::Tokenizer,
+    usage::{self, OnCounted, UsageRecorder},
+};
+
+/// How often old records are looked for.
+const EVERY: Duration = Duration::from_secs(60 * 60);
+/// How many are deleted in one transaction: some 50 ms, which writers may have to wait.
+const AT_ONCE: u32 = 5_000;
+/// The pause between two such transactions, so that whoever waits gets a turn.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a process that writes nothing is remembered: longer than a batch can wait for the store.
+const WRITERS: TimeDelta = TimeDelta::days(7);
+
+/// Starts the writer of usage, and gives the handle that feeds it.
+pub(super) fn recorder(
+    store: &Store,
+    clock: &SharedClock,
+    on_counted: OnCounted,
+    (tasks, stop): (&TaskTracker, CancellationToken),
+) -> UsageRecorder {
+    let parts = usage::Parts {
+        bounds: usage::Bounds::default(),
+        tokenizer: Arc::new(Tokenizer::new()),
+        clock: Arc::clone(clock),
+        on_counted,
+    };
+    let sink = store.clone();
+    let (recorder, writer) = usage::open(parts, move |batch: Arc<Batch>| {
+        let store = sink.clone();
+        async move { store.usage().write(&batch).await }
+    });
+    tasks.spawn(writer.run(stop));
+    recorder
+}
+
+/// Deletes records that are older than configured, now and every hour. Never ends.
+pub(super) async fn forget(store: Store, clock: SharedClock, config: config::Usage) {
+    loop {
+        if let Err(error) = forget_once(&store, &clock, &config).await {
+            tracing::warn!(%error, "old records could not be deleted and are tried again in an hour");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn forget_once(store: &Store, clock: &SharedClock, config: &config::Usage) -> Result<(), StoreError> {
+    let (now, mut deleted) = (clock.now(), 0);
+    loop {
+        let some = store.usage().forget(now - config.retention, AT_ONCE).await?;
+        if some == 0 {
+            break;
+        }
+        deleted += some;
+        tokio::time::sleep(PAUSE).await;
+    }
+    store.usage().forget_writers(now - WRITERS).await?;
+    if deleted > 0 {
+        tracing::info!(deleted, "old records were deleted");
+    }
+    Ok(())
+}

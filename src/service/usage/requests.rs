@@ -1,0 +1,170 @@
+//! Requests one by one: the filters that a caller gives, and records as messages.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::Usage;
+use crate::{
+    domain::{
+        caller::Caller,
+        key::KeyId,
+        request_id::RequestId,
+        usage::{Ended, Record, Routing},
+        violation::{Violations, shown},
+    },
+    proto::v1,
+    service::{
+        Failure, Reason, convert,
+        guard::account,
+        page::{Cursor, Page},
+    },
+    store::{RecordFilter, RecordPage},
+};
+
+/// A request's place in the list.
+type Place = (DateTime<Utc>, RequestId);
+
+impl Cursor for Place {
+    fn token(&self) -> String {
+        let mut bytes = self.0.timestamp_micros().to_be_bytes().to_vec();
+        bytes.extend_from_slice(&self.1.bytes());
+        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn of_token(token: &str) -> Option<Self> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (micros, id) = bytes.split_first_chunk()?;
+        let at = DateTime::from_timestamp_micros(i64::from_be_bytes(*micros))?;
+        // The range that both stores can be asked about.
+        (convert::is_expressible(at)).then_some((at, RequestId::from_bytes(id.try_into().ok()?)))
+    }
+}
+
+impl Usage {
+    pub(super) async fn requests(
+        &self,
+        caller: &Caller,
+        request: v1::ListRequestsRequest,
+    ) -> Result<v1::ListRequestsResponse, Failure> {
+        let mut violations = Violations::new();
+        let page = violations.collect(Page::<Place>::parse(request.page_size, &request.page_token));
+        let filter = violations.collect(filter(request));
+        let (Some(page), Some(filter)) = (page, filter) else { return Err(Failure::fields(violations)) };
+        let account = account(caller)?.id;
+        let wanted = RecordPage { size: page.size + 1, before: page.last };
+        let mut records = self.parts.store.usage().requests(account, &filter, wanted).await?;
+        let next_page_token = page.cut(&mut records, |record| (record.at, record.id));
+        Ok(v1::ListRequestsResponse { requests: records.into_iter().map(message).collect(), next_page_token })
+    }
+
+    pub(super) async fn request(
+        &self,
+        caller: &Caller,
+        request_id: &str,
+    ) -> Result<v1::GetRequestResponse, Failure> {
+        let account = account(caller)?.id;
+        let found = match RequestId::parse(request_id) {
+            Some(id) => self.parts.store.usage().request(account, id).await?,
+            None => None,
+        };
+        let record = found.ok_or_else(|| {
+            let message = format!(
+                "the account has no request {}: the id is in its answer's x-request-id, and its record is there a \
+                 second after its end",
+                shown(request_id)
+            );
+            Failure::new(Reason::RequestNotFound, message).about("request_id")
+        })?;
+        Ok(v1::GetRequestResponse { request: Some(message(record)) })
+    }
+}
+
+fn filter(request: v1::ListRequestsRequest) -> Result<RecordFilter, Violations> {
+    let mut violations = Violations::new();
+    let key_id = request.key_id.as_deref().map(|id| {
+        Uuid::parse_str(id)
+            .map(KeyId)
+            .map_err(|_| Violations::one("key_id", format!("{} is no id of a key", shown(id))))
+    });
+    let key_id = violations.collect(key_id.transpose()).flatten();
+    let status = request.status.map(|status| {
+        u16::try_from(status).ok().filter(|status| (100..=599).contains(status)).ok_or_else(|| {
+            Violations::one("status", format!("{status} is no HTTP status: give one from 100 to 599"))
+        })
+    });
+    let status = violations.collect(status.transpose()).flatten();
+    let since = request.since.map(|time| convert::time("since", &time));
+    let since = violations.collect(since.transpose()).flatten();
+    let until = request.until.map(|time| convert::time("until", &time));
+    let until = violations.collect(until.transpose()).flatten();
+    violations.into_result()?;
+    Ok(RecordFilter { key_id, model: request.model, status, session: request.session, since, until })
+}
+
+fn message(record: Record) -> v1::RequestRecord {
+    let ended = match record.ended {
+        Ended::Complete => v1::RequestEnd::Complete,
+        Ended::Client => v1::RequestEnd::Client,
+        Ended::Upstream => v1::RequestEnd::Upstream,
+        Ended::Error => v1::RequestEnd::Error,
+    };
+    let routing = record.routing.map(|routing| match routing {
+        Routing::Keyword => v1::Routing::Keyword,
+        Routing::Semantic => v1::Routing::Semantic,
+        Routing::Limit => v1::Routing::Limit,
+    });
+    let latency = record.latency;
+    v1::RequestRecord {
+        id: record.id.to_string(),
+        started_at: Some(convert::timestamp(record.at)),
+        key_id: record.key_id.map(|id| id.to_string()),
+        generation: record.generation,
+        model: record.model,
+        upstream: record.upstream,
+        streamed: record.streamed,
+        status: record.status.map(i32::from),
+        ended: ended.into(),
+        latency: Some(v1::RequestLatency {
+            total_us: latency.total_us,
+            upstream_us: latency.upstream_us,
+            orqen_us: latency.own_us,
+            first_byte_us: latency.first_byte_us,
+        }),
+        tools: Some(v1::ToolCounts {
+            input: record.tools.input.into(),
+            denied: record.tools.denied.into(),
+            output: record.tools.output.into(),
+            would_deny: record.tools.would_deny.into(),
+            called: record.called.into(),
+        }),
+        routing: routing.map(i32::from),
+        recall_misses: record.recall_misses.into(),
+        tokens: Some(v1::TokenCounts {
+            prompt: record.tokens.prompt,
+            completion: record.tokens.completion,
+            cached: record.tokens.cached,
+        }),
+        tokens_saved: Some(v1::TokensSaved {
+            by_pruning: record.saved.pruning,
+            by_lists: record.saved.lists,
+        }),
+        policy_revision: record.policy_revision,
+        session: record.session,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_from_its_token_alone() {
+        let place: Place = ("2026-03-14T09:26:53.589793Z".parse().unwrap(), RequestId::from_bytes([9; 16]));
+        assert_eq!(Place::of_token(&place.token()), Some(place));
+        let far = BASE64_URL_SAFE_NO_PAD.encode([[0x7f; 8], [0; 8], [0; 8]].concat());
+        for token in ["AAAA", &place.token()[1..], &format!("{}AA", place.token()), &far] {
+            assert_eq!(Place::of_token(token), None, "{token}");
+        }
+    }
+}
