@@ -73,9 +73,10 @@ impl Warm {
                 on_used: Box::new(|key, at| {
                     black_box((key, at));
                 }),
+                failures: None,
             };
             let authenticator = Authenticator::new(parts, &config.auth, &config.store);
-            authenticator.authenticate(Some(bearer(&secret).as_bytes())).await.unwrap();
+            authenticator.authenticate(Some(bearer(&secret).as_bytes()), None).await.unwrap();
             authenticator
         });
         Self { authenticator, peppers, secret, _folder: folder, _runtime: runtime }
@@ -92,7 +93,7 @@ fn known_key(bencher: Bencher<'_, '_>) {
     let header = bearer(&warm.secret);
     bencher.bench_local(|| {
         warm.authenticator
-            .authenticate(black_box(Some(header.as_bytes())))
+            .authenticate(black_box(Some(header.as_bytes())), None)
             .now_or_never()
             .expect("a cached key is checked without waiting")
             .unwrap()
@@ -111,7 +112,7 @@ fn typo(bencher: Bencher<'_, '_>) {
     let header = bearer(&warm.secret).replace("sk-orq-", "sk-orq-0")[..78].to_owned();
     bencher.bench_local(|| {
         warm.authenticator
-            .authenticate(black_box(Some(header.as_bytes())))
+            .authenticate(black_box(Some(header.as_bytes())), None)
             .now_or_never()
             .unwrap()
             .unwrap_err()

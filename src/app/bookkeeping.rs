@@ -1,14 +1,17 @@
-//! The two tasks of usage: the writer that drains the recorder, and the one that deletes what is too old.
+//! Usage and limits: the writer that drains the recorder, the task that deletes what is too old, and the limiter,
+//! which is told of what was saved.
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 use crate::{
     clock::SharedClock,
-    config,
-    domain::usage::Batch,
+    config::{self, Config},
+    domain::{key::KeyId, usage::Batch},
+    limits::{Days, RateLimiter, SeedError, Subject, SubjectId, Timing},
     store::{Store, StoreError},
     tokens::Tokenizer,
     usage::{self, OnCounted, UsageRecorder},
@@ -27,12 +30,12 @@ const WRITERS: TimeDelta = TimeDelta::days(7);
 pub(super) fn recorder(
     store: &Store,
     clock: &SharedClock,
-    on_counted: OnCounted,
+    (tokenizer, on_counted): (&Arc<Tokenizer>, OnCounted),
     (tasks, stop): (&TaskTracker, CancellationToken),
 ) -> UsageRecorder {
     let parts = usage::Parts {
         bounds: usage::Bounds::default(),
-        tokenizer: Arc::new(Tokenizer::new()),
+        tokenizer: Arc::clone(tokenizer),
         clock: Arc::clone(clock),
         on_counted,
     };
@@ -43,6 +46,35 @@ pub(super) fn recorder(
     });
     tasks.spawn(writer.run(stop));
     recorder
+}
+
+/// The limiter of chat requests: shared through Redis where that is configured, else of this process.
+pub(super) async fn limiter(
+    config: &Config,
+    store: &Store,
+    (tasks, stop): (&TaskTracker, CancellationToken),
+) -> anyhow::Result<RateLimiter> {
+    let store = store.clone();
+    let seed = move |subject: SubjectId, days: Days| {
+        let store = store.clone();
+        async move { saved(&store, subject, days).await.map_err(SeedError::from) }
+    };
+    let Some(redis) = &config.redis else { return Ok(RateLimiter::in_process(seed)) };
+    let (limiter, mut upkeep) = RateLimiter::shared(&redis.url, Timing::default(), seed)?;
+    upkeep.connect().await;
+    tasks.spawn(upkeep.run(stop));
+    Ok(limiter)
+}
+
+/// The tokens that pruning has saved a subject on these days.
+async fn saved(store: &Store, subject: SubjectId, days: Days) -> Result<i64, StoreError> {
+    let key = match subject.subject {
+        Subject::Key(key) => Some(key),
+        Subject::NoKey => Some(KeyId(Uuid::nil())),
+        Subject::Account => None,
+    };
+    let after = days.to.succ_opt().unwrap_or(days.to);
+    Ok(store.usage().totals(subject.account, key, days.from, after).await?.tokens_saved_pruning)
 }
 
 /// Deletes records that are older than configured, now and every hour. Never ends.

@@ -32,6 +32,7 @@ use crate::{
         health::Health,
         linger::{self, Sent},
     },
+    auth::Source,
     config,
     domain::usage::Ended,
     rest::{Body, BoxError, Transcoder},
@@ -40,11 +41,17 @@ use crate::{
 };
 
 /// Headers of answers that a browser's script may read.
-const EXPOSED: [HeaderName; 12] = [
+const EXPOSED: [HeaderName; 18] = [
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),
     HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("retry-after"),
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+    HeaderName::from_static("x-orqen-tokens-saved"),
+    HeaderName::from_static("x-orqen-prune-skipped"),
     HeaderName::from_static("x-orqen-tools-input"),
     HeaderName::from_static("x-orqen-tools-denied"),
     HeaderName::from_static("x-orqen-tools-output"),
@@ -88,7 +95,7 @@ impl Front {
         Arc::new(move |request: Request<Incoming>, peer: SocketAddr| -> Answer {
             let front = Arc::clone(&self);
             let operator = front.reflect_to_loopback && peer.ip().is_loopback();
-            Box::pin(async move { front.answer(request, operator).await })
+            Box::pin(async move { front.answer(request, peer, operator).await })
         })
     }
 
@@ -96,18 +103,24 @@ impl Front {
     pub(super) fn admin_handler(
         self: Arc<Self>,
     ) -> Arc<impl Fn(Request<Incoming>, SocketAddr) -> Answer + Send + Sync + 'static> {
-        Arc::new(move |request: Request<Incoming>, _peer: SocketAddr| -> Answer {
+        Arc::new(move |request: Request<Incoming>, peer: SocketAddr| -> Answer {
             let front = Arc::clone(&self);
-            Box::pin(async move { front.answer(request, true).await })
+            Box::pin(async move { front.answer(request, peer, true).await })
         })
     }
 
-    async fn answer(self: Arc<Self>, mut request: Request<Incoming>, operator: bool) -> Response<Body> {
+    async fn answer(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+        operator: bool,
+    ) -> Response<Body> {
         let protocol = protocol(&request);
         let id = RequestId::generate(&mut rand::rng());
         let mut log = RequestLog::begin(id, protocol, request.method().as_str(), request.uri().path());
         request.extensions_mut().insert(log.caller());
         request.extensions_mut().insert(id);
+        request.extensions_mut().insert(Source(peer.ip()));
         let (request, remainder) = linger::watched(request);
         let mut response = match &self.cors {
             None => self.route_safely(request, protocol, operator).await,

@@ -28,15 +28,18 @@ use crate::{
         embed::{self, Embedder},
     },
     clock::SharedClock,
-    config::{Config, Environment},
+    config::{Config, Environment, SavedTokensExceeded},
     domain::{chat_request::Bounds, usage::Record},
+    limits::FailedAuth,
     proto,
     prune::{self, Pruner},
     rest::{self, Transcoder},
     server::Server,
     service::{self, Backend, Guard, Services},
     store::Store,
+    tokens::Tokenizer,
     upstream::{Catalog, EmbeddingModel, UpstreamClient},
+    usage::OnCounted,
 };
 
 pub use self::{
@@ -44,6 +47,9 @@ pub use self::{
     first_start::{FirstKey, open_peppers, open_store},
 };
 use self::{front::Front, grpc::Grpc, health::Health};
+
+/// How many addresses whose credentials were not known are remembered.
+const SOURCES: usize = 100_000;
 
 /// A built gateway whose ports are bound.
 pub struct App {
@@ -70,9 +76,6 @@ impl App {
     ) -> anyhow::Result<Self> {
         // What can be wrong in the configuration is found before anything is made.
         let catalog = Catalog::new(&config.upstreams, &config.demo, &|name| environment.get(name))?;
-        if config.redis.is_some() {
-            tracing::warn!("[redis] is read but not used yet: limits are not enforced by this version");
-        }
         let jwt = config.auth.jwt.as_ref().map(JwtVerifier::load).transpose()?;
         let server = Server::bind(config.server.listen, &config.server).await?;
         let admin = match config.server.admin_listen {
@@ -87,8 +90,13 @@ impl App {
         let stop_following = CancellationToken::new();
         let embedder = embedder(&config, &catalog, &tasks, &stop_following);
         let stop_writing = CancellationToken::new();
-        let on_counted = Box::new(|_: &Record, _saved_by_pruning| {});
-        let recorder = bookkeeping::recorder(&store, &clock, on_counted, (&tasks, stop_writing.clone()));
+        let limiter = bookkeeping::limiter(&config, &store, (&tasks, stop_writing.clone())).await?;
+        let (counting, tokenizer) = (limiter.clone(), Arc::new(Tokenizer::new()));
+        let on_counted = Box::new(move |record: &Record, saved| {
+            counting.saved(record.account_id, record.key_id, record.at, saved);
+        });
+        let counted = (&tokenizer, on_counted as OnCounted);
+        let recorder = bookkeeping::recorder(&store, &clock, counted, (&tasks, stop_writing.clone()));
         let used = recorder.clone();
         let authenticator = Arc::new(Authenticator::new(
             auth::Parts {
@@ -97,6 +105,10 @@ impl App {
                 jwt,
                 clock: Arc::clone(&clock),
                 on_used: Box::new(move |key, at| used.used(key, at)),
+                failures: config
+                    .limits
+                    .failed_auth_per_minute
+                    .map(|failures| FailedAuth::new(failures, SOURCES)),
             },
             &config.auth,
             &config.store,
@@ -110,6 +122,9 @@ impl App {
             ))),
             prune_mode: config.pruning.enabled.then_some(config.pruning.mode),
             embedder,
+            limiter,
+            refuses_spent: config.limits.saved_tokens_exceeded == SavedTokensExceeded::Reject,
+            tokenizer,
             recorder,
             told: service::chat_status,
             clock: Arc::clone(&clock),
@@ -125,7 +140,12 @@ impl App {
             policy: config.policy.values(),
             limits: config.limits.clone(),
         });
-        let guard = Arc::new(Guard::new(&proto::POOL, Arc::clone(&authenticator), Arc::clone(&clock))?);
+        let guard = Arc::new(Guard::new(
+            &proto::POOL,
+            Arc::clone(&authenticator),
+            config.limits.account_requests_per_minute,
+            Arc::clone(&clock),
+        )?);
         let health = Arc::new(Health::new(Arc::clone(&authenticator), &config.store));
         let transcoder = Transcoder::new(
             &proto::POOL,

@@ -8,7 +8,7 @@ mod cache;
 mod changes;
 mod jwt;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Semaphore;
@@ -22,6 +22,7 @@ use crate::{
         policy::Account,
         secret::{MalformedSecret, Peppers, PlainSecret, SECRET_PREFIX, SecretDigest},
     },
+    limits::FailedAuth,
     store::{Store, StoreError},
 };
 
@@ -57,10 +58,17 @@ pub enum AuthError {
     /// The store cannot be asked.
     #[error("the store cannot be asked")]
     Unavailable(#[from] StoreError),
+    /// Too many credentials that nobody was given came from one address.
+    #[error("too many unknown credentials from one address")]
+    TooMany(Duration),
     /// Too many unknown credentials are being looked up.
     #[error("too many credentials are being looked up")]
     Overloaded,
 }
+
+/// The address that a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source(pub IpAddr);
 
 /// Told when a key authenticated a request, at most once a second for each of its secrets.
 pub type OnUsed = Box<dyn Fn(KeyId, DateTime<Utc>) + Send + Sync>;
@@ -74,6 +82,7 @@ pub struct Authenticator {
     clock: SharedClock,
     stale_for: TimeDelta,
     lookups: Semaphore,
+    failures: Option<FailedAuth>,
     on_used: OnUsed,
 }
 
@@ -89,6 +98,8 @@ pub struct Parts {
     pub clock: SharedClock,
     /// Who is told of the use of a key.
     pub on_used: OnUsed,
+    /// Who bounds look-ups in vain, by where they come from.
+    pub failures: Option<FailedAuth>,
 }
 
 impl Authenticator {
@@ -102,15 +113,20 @@ impl Authenticator {
             clock: parts.clock,
             stale_for: TimeDelta::from_std(store.stale_for).unwrap_or(TimeDelta::MAX),
             lookups: Semaphore::new(LOOKUPS),
+            failures: parts.failures,
             on_used: parts.on_used,
         }
     }
 
-    /// The caller behind the value of an `authorization` header.
-    pub async fn authenticate(&self, authorization: Option<&[u8]>) -> Result<Caller, AuthError> {
+    /// The caller behind the value of an `authorization` header that came from `source`.
+    pub async fn authenticate(
+        &self,
+        authorization: Option<&[u8]>,
+        source: Option<Source>,
+    ) -> Result<Caller, AuthError> {
         let bearer = bearer(authorization)?;
         if bearer.starts_with(SECRET_PREFIX) {
-            return self.key_caller(bearer).await.map(Caller::Key);
+            return self.key_caller(bearer, source).await.map(Caller::Key);
         }
         match &self.jwt {
             Some(jwt) if bearer.bytes().filter(|byte| *byte == b'.').count() == 2 => {
@@ -120,7 +136,7 @@ impl Authenticator {
         }
     }
 
-    async fn key_caller(&self, bearer: &str) -> Result<KeyCaller, AuthError> {
+    async fn key_caller(&self, bearer: &str, source: Option<Source>) -> Result<KeyCaller, AuthError> {
         let secret = PlainSecret::parse(bearer).map_err(|error| AuthError::Malformed(error.to_string()))?;
         let now = self.clock.now();
         // With one pepper, the rule, this is one HMAC and one look-up.
@@ -131,7 +147,7 @@ impl Authenticator {
         };
         let cell = match cached {
             Some(cell) => cell,
-            None => self.look_up(&secret).await?,
+            None => self.look_up_from(source, &secret).await?,
         };
         let key = cell.key.load();
         match key.status(now) {
@@ -142,6 +158,28 @@ impl Authenticator {
             (self.on_used)(key.id, now);
         }
         Ok(KeyCaller { key, cell: Arc::clone(&cell.key) })
+    }
+
+    /// Looks up a credential, unless too many from the same address were looked up in vain.
+    async fn look_up_from(
+        &self,
+        source: Option<Source>,
+        secret: &PlainSecret,
+    ) -> Result<Arc<Cached>, AuthError> {
+        let attempt = match (&self.failures, source) {
+            (Some(failures), Some(Source(address))) => {
+                Some(failures.attempt(address, self.clock.now()).map_err(AuthError::TooMany)?)
+            }
+            _ => None,
+        };
+        let found = self.look_up(secret).await;
+        // A store that is away is nobody's failure.
+        if let (Some(attempt), Ok(_) | Err(AuthError::Unavailable(_) | AuthError::Overloaded)) =
+            (attempt, &found)
+        {
+            attempt.succeeded();
+        }
+        found
     }
 
     async fn look_up(&self, secret: &PlainSecret) -> Result<Arc<Cached>, AuthError> {

@@ -1,7 +1,8 @@
 //! The provider's answer on its way to the client: passed on as it comes, and metered.
 //!
-//! Nothing is decoded. Of a stream only the end of the last piece is looked at, so that a comment line that keeps
-//! the connection alive, or the error that ends it, never lands inside an event.
+//! Nothing is changed, but that a stream's usage is kept from a client that did not ask for it (`sieve`). The end of
+//! each piece is looked at, so that a comment line that keeps the connection alive, or the error that ends it, never
+//! lands inside an event.
 
 use std::{
     future::Future,
@@ -17,9 +18,10 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
 use crate::{
-    chat::{calls::Watch, sse::BoundaryTracker},
-    domain::usage::{Ended, ToolTally},
-    prune::{Routing, Skipped},
+    chat::{sieve::Sieve, sse::BoundaryTracker, watch::Watch},
+    domain::usage::{Ended, Routing, ToolTally},
+    limits::{Permit, Requests},
+    prune::Skipped,
     upstream::{UpstreamBody, UpstreamError, UpstreamResponse},
     usage::Pending,
 };
@@ -34,7 +36,16 @@ pub(super) struct Unmetered {
     pub(super) response: UpstreamResponse,
     pub(super) tally: ToolTally,
     pub(super) pruned: Pruned,
-    pub(super) watch: Option<Watch>,
+    pub(super) watch: Watch,
+    /// Whether the usage of a stream is not for the client.
+    pub(super) hides_usage: bool,
+}
+
+/// What ends with the last byte of the answer.
+pub(super) struct Running {
+    pub(super) pending: Pending,
+    /// Gives the slots back when it is dropped.
+    pub(super) permit: Permit,
 }
 
 /// What pruning made of the tools, for the client to see.
@@ -44,6 +55,8 @@ pub struct Pruned {
     pub routing: Option<Routing>,
     /// Why nothing was pruned, where nothing was.
     pub skipped: Option<Skipped>,
+    /// Tokens of the removed definitions, once they have been counted.
+    pub tokens_saved: Option<u64>,
 }
 
 /// An answer as the client gets it.
@@ -56,53 +69,56 @@ pub struct ChatAnswer {
     pub tally: ToolTally,
     /// What pruning made of them.
     pub pruned: Pruned,
+    /// Where the tightest limit of requests stands.
+    pub requests: Option<Requests>,
     /// The provider's bytes.
     pub body: AnswerBody,
 }
 
 impl Unmetered {
     /// Ties the record to the last byte of the body.
-    pub(super) fn metered(self, pending: Pending) -> ChatAnswer {
+    pub(super) fn metered(self, mut running: Running) -> ChatAnswer {
         let streamed = self.response.is_event_stream();
         let mut headers = self.response.headers;
         if streamed {
-            // Comment lines and a last error event may make it longer than the provider said.
+            // Comment lines and a last error event may make it longer than the provider said, and what is kept back
+            // shorter.
             headers.remove(header::CONTENT_LENGTH);
         }
         let ended = if self.response.status.is_success() { Ended::Complete } else { Ended::Upstream };
-        let mut pending = Some(pending);
-        if let Some(pending) = &mut pending {
-            pending.status(self.response.status.as_u16());
-        }
-        // A server does not ask an empty body for anything, and drops it as if the client had left.
-        let finished = self.response.body.is_end_stream();
-        if finished {
-            close(&mut pending, ended);
+        running.pending.status(self.response.status.as_u16());
+        let requests = running.permit.requests;
+        let mut body = AnswerBody {
+            // A server does not ask an empty body for anything, and drops it as if the client had left.
+            finished: self.response.body.is_end_stream(),
+            inner: self.response.body,
+            watch: Some(self.watch),
+            running: Some(running),
+            ended,
+            stream: streamed.then(|| StreamState::new(self.hides_usage)),
+        };
+        if body.finished {
+            body.settle();
         }
         ChatAnswer {
             status: self.response.status,
             headers,
             tally: self.tally,
             pruned: self.pruned,
-            body: AnswerBody {
-                inner: self.response.body,
-                watch: self.watch,
-                pending,
-                ended,
-                stream: streamed.then(StreamState::new),
-                finished,
-            },
+            requests,
+            body,
         }
     }
 }
 
 pin_project! {
-    /// The body of an answer. When it ends, fails or is dropped, the request's record is closed.
+    /// The body of an answer. When it ends, fails or is dropped, the request's record is closed and its slots are
+    /// given back.
     pub struct AnswerBody {
         #[pin]
         inner: UpstreamBody,
         watch: Option<Watch>,
-        pending: Option<Pending>,
+        running: Option<Running>,
         ended: Ended,
         stream: Option<StreamState>,
         finished: bool,
@@ -113,7 +129,7 @@ pin_project! {
             // The client left: what came so far counts. Not in a panic, of which a second one would be the end.
             if !std::thread::panicking() {
                 let this = this.project();
-                learn(this.watch, this.pending);
+                tell(this.watch, this.running);
             }
         }
     }
@@ -122,17 +138,43 @@ pin_project! {
 /// What is remembered of an event stream between its pieces.
 struct StreamState {
     boundary: BoundaryTracker,
+    sieve: Option<Sieve>,
     // Armed once and looked at when it fires: no clock is read for a piece that comes.
     timer: Pin<Box<Sleep>>,
     silent: bool,
 }
 
 impl StreamState {
-    fn new() -> Self {
+    fn new(hides_usage: bool) -> Self {
         Self {
             boundary: BoundaryTracker::new(),
+            sieve: hides_usage.then(Sieve::default),
             timer: Box::pin(tokio::time::sleep(KEEP_ALIVE_EVERY)),
             silent: true,
+        }
+    }
+
+    /// What the client gets of a piece; nothing of one that is held, or kept from it.
+    fn pass(&mut self, piece: Bytes) -> Bytes {
+        let piece = match &mut self.sieve {
+            Some(sieve) => sieve.push(piece),
+            None => piece,
+        };
+        self.passed(&piece);
+        piece
+    }
+
+    /// What the client gets at the end.
+    fn rest(&mut self) -> Bytes {
+        let rest = self.sieve.as_mut().map(Sieve::rest).unwrap_or_default();
+        self.passed(&rest);
+        rest
+    }
+
+    fn passed(&mut self, piece: &Bytes) {
+        if !piece.is_empty() {
+            self.silent = false;
+            self.boundary.push(piece);
         }
     }
 
@@ -175,8 +217,8 @@ impl AnswerBody {
     /// Closes the record as the answer's status has it, for a reader who has seen enough. Dropped without this, an
     /// unfinished body means that the client left.
     pub fn settle(&mut self) {
-        learn(&mut self.watch, &mut self.pending);
-        close(&mut self.pending, self.ended);
+        tell(&mut self.watch, &mut self.running);
+        close(&mut self.running, self.ended);
     }
 }
 
@@ -189,53 +231,60 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         let mut this = self.project();
-        if *this.finished {
-            return Poll::Ready(None);
-        }
-        match this.inner.as_mut().poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let (Some(stream), Some(data)) = (this.stream.as_mut(), frame.data_ref()) {
-                    stream.silent = false;
-                    stream.boundary.push(data);
+        while !*this.finished {
+            match this.inner.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers are not passed on.
+                    let Ok(mut piece) = frame.into_data() else { continue };
+                    if let Some(running) = this.running.as_mut() {
+                        running.pending.piece();
+                    }
+                    if let Some(watch) = this.watch.as_mut() {
+                        watch.push(&piece);
+                    }
+                    // A server that knows the length drops the body after its last byte, without asking again.
+                    *this.finished = this.inner.is_end_stream();
+                    if let Some(stream) = this.stream.as_mut() {
+                        piece = stream.pass(piece);
+                        if *this.finished {
+                            piece = joined(piece, stream.rest());
+                        }
+                    }
+                    if *this.finished {
+                        tell(this.watch, this.running);
+                        close(this.running, *this.ended);
+                    }
+                    if !piece.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::data(piece))));
+                    }
                 }
-                if let Some(pending) = this.pending.as_mut() {
-                    pending.piece();
-                }
-                if let (Some(watch), Some(data)) = (this.watch.as_mut(), frame.data_ref()) {
-                    watch.push(data);
-                }
-                // A server that knows the length drops the body after its last byte, without asking again.
-                if this.inner.is_end_stream() {
+                Poll::Ready(Some(Err(error))) => {
                     *this.finished = true;
-                    learn(this.watch, this.pending);
-                    close(this.pending, *this.ended);
+                    tell(this.watch, this.running);
+                    close(this.running, Ended::Upstream);
+                    return match this.stream {
+                        // Without `[DONE]`: the client must not take it for the whole answer.
+                        Some(stream) => Poll::Ready(Some(Ok(Frame::data(stream.failure(&error))))),
+                        None => Poll::Ready(Some(Err(error))),
+                    };
                 }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                *this.finished = true;
-                learn(this.watch, this.pending);
-                close(this.pending, Ended::Upstream);
-                match this.stream {
-                    // Without `[DONE]`: the client must not take it for the whole answer.
-                    Some(stream) => Poll::Ready(Some(Ok(Frame::data(stream.failure(&error))))),
-                    None => Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) => {
+                    *this.finished = true;
+                    tell(this.watch, this.running);
+                    close(this.running, *this.ended);
+                    let rest = this.stream.as_mut().map(StreamState::rest).unwrap_or_default();
+                    if !rest.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::data(rest))));
+                    }
                 }
-            }
-            Poll::Ready(None) => {
-                *this.finished = true;
-                learn(this.watch, this.pending);
-                close(this.pending, *this.ended);
-                Poll::Ready(None)
-            }
-            Poll::Pending => match this.stream.as_mut() {
-                Some(stream) => {
+                Poll::Pending => {
+                    let Some(stream) = this.stream.as_mut() else { return Poll::Pending };
                     ready!(stream.poll_keep_alive(cx));
-                    Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(KEEP_ALIVE)))))
+                    return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(KEEP_ALIVE)))));
                 }
-                None => Poll::Pending,
-            },
+            }
         }
+        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -248,18 +297,25 @@ impl Body for AnswerBody {
     }
 }
 
-fn learn(watch: &mut Option<Watch>, pending: &mut Option<Pending>) {
+fn joined(one: Bytes, other: Bytes) -> Bytes {
+    if other.is_empty() { one } else { [one, other].concat().into() }
+}
+
+/// Hands on what the answer told, once.
+fn tell(watch: &mut Option<Watch>, running: &mut Option<Running>) {
     if let Some(watch) = watch.take() {
-        let (calls, misses) = watch.finish();
-        if let Some(pending) = pending {
-            pending.called(calls, misses);
+        let told = watch.finish();
+        if let Some(Running { pending, .. }) = running {
+            pending.called(told.calls, told.misses);
+            pending.tokens(told.tokens);
         }
     }
 }
 
-fn close(pending: &mut Option<Pending>, ended: Ended) {
-    if let Some(pending) = pending.take() {
+fn close(running: &mut Option<Running>, ended: Ended) {
+    if let Some(Running { pending, permit }) = running.take() {
         pending.end(ended);
+        drop(permit);
     }
 }
 

@@ -1,14 +1,16 @@
 //! A chat request from its bytes to its answer, in one function of six steps.
 //!
-//! The order is the product: parse, permit, prune, send, meter, with the key already checked when it begins. It
+//! The order is the product: admit, parse, permit, prune, send, meter, with the key already checked when it begins. It
 //! is kept by types (`domain::chat_request`), so that no later step can work on what an earlier one took out.
 
 mod answer;
 mod ask;
-mod calls;
 pub mod embed;
+mod error;
+mod sieve;
 pub mod sse;
 pub mod typed;
+mod watch;
 
 use std::sync::Arc;
 
@@ -20,40 +22,26 @@ use crate::{
     clock::SharedClock,
     domain::{
         caller::Caller,
-        chat_request::{Bounds, ChatRequest, Malformed, PermittedRequest, Refused},
+        chat_request::{Bounds, ChatRequest, PermittedRequest, Refused},
         key::AccountId,
-        policy::PruneMode,
+        limits::{Limits, OwnLimits},
+        policy::{Account, PruneMode},
         request_id::RequestId,
         tool_health::ToolHealth,
         usage::{Ended, Record, Routing},
     },
+    limits::{self, Budget, RateLimiter, Requests, Rules},
     prune::{Ask, Likeness, Pruner},
-    upstream::{Catalog, ModelInfo, ModelNotFound, UpstreamClient, UpstreamError},
+    tokens::Tokenizer,
+    upstream::{Catalog, ModelInfo, UpstreamClient},
     usage::{Pending, UsageRecorder},
 };
 
-pub use self::answer::{AnswerBody, ChatAnswer, Pruned};
-use self::{ask::Wish, calls::Watch, embed::Embedder};
-
-/// Why a chat request got no answer of a provider.
-#[derive(Debug, thiserror::Error)]
-pub enum ChatError {
-    /// The caller acts for no account.
-    #[error("the caller acts for no account")]
-    NoAccount,
-    /// The body is no chat request.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// The tool lists forbid it.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// No upstream serves the model.
-    #[error(transparent)]
-    Model(#[from] ModelNotFound),
-    /// The provider cannot be reached, is too slow, or refuses our credential.
-    #[error(transparent)]
-    Upstream(#[from] UpstreamError),
-}
+use self::{answer::Running, ask::Wish, embed::Embedder, watch::Watch};
+pub use self::{
+    answer::{AnswerBody, ChatAnswer, Pruned},
+    error::{ChatError, ChatFailure},
+};
 
 /// What every chat request goes through.
 pub struct ChatPipeline {
@@ -67,6 +55,12 @@ pub struct ChatPipeline {
     pub prune_mode: Option<PruneMode>,
     /// Who gives tools and texts a meaning; `None`: words alone decide.
     pub embedder: Option<Embedder>,
+    /// Who says whether a request may go on.
+    pub limiter: RateLimiter,
+    /// Whether a spent budget of saved tokens refuses requests; otherwise they go on unpruned.
+    pub refuses_spent: bool,
+    /// Who knows how many tokens definitions have.
+    pub tokenizer: Arc<Tokenizer>,
     /// Who remembers.
     pub recorder: UsageRecorder,
     /// The HTTP status that a client is told of an error, for the record.
@@ -82,6 +76,7 @@ struct Asked<'a> {
     caller: &'a Caller,
     headers: &'a HeaderMap,
     now: DateTime<Utc>,
+    budget: Budget,
 }
 
 impl ChatPipeline {
@@ -95,24 +90,27 @@ impl ChatPipeline {
         caller: &Caller,
         body: Bytes,
         headers: &HeaderMap,
-    ) -> Result<ChatAnswer, ChatError> {
+    ) -> Result<ChatAnswer, ChatFailure> {
         let account = caller.account().ok_or(ChatError::NoAccount)?;
-        let now = self.clock.now();
+        let (now, policy) = (self.clock.now(), account.load());
         let mut pending = self.recorder.begin(Record::begun(id, account.id, caller.key_id(), now));
-        pending.policy(account.load().policy.revision);
-        let asked = Asked { caller, headers, now };
+        pending.policy(policy.policy.revision);
+        let permit = match self.limiter.admit(&claim(caller, &policy, now)).await {
+            Ok(permit) => permit,
+            Err(refusal) => return Err(self.failed(pending, refusal.into(), refusal.requests)),
+        };
+        let asked = Asked { caller, headers, now, budget: permit.budget };
         match self.forward(&asked, body, &mut pending).await {
-            Ok(answer) => Ok(answer.metered(pending)),
-            Err(error) => {
-                pending.status((self.told)(&error));
-                pending.end(if matches!(error, ChatError::Upstream(_)) {
-                    Ended::Upstream
-                } else {
-                    Ended::Error
-                });
-                Err(error)
-            }
+            Ok(answer) => Ok(answer.metered(Running { pending, permit })),
+            Err(error) => Err(self.failed(pending, error, permit.requests)),
         }
+    }
+
+    fn failed(&self, mut pending: Pending, error: ChatError, requests: Option<Requests>) -> ChatFailure {
+        pending.status((self.told)(&error));
+        let upstream = matches!(error, ChatError::Upstream(_));
+        pending.end(if upstream { Ended::Upstream } else { Ended::Error });
+        ChatFailure { error, requests }
     }
 
     async fn forward(
@@ -121,7 +119,11 @@ impl ChatPipeline {
         body: Bytes,
         pending: &mut Pending,
     ) -> Result<answer::Unmetered, ChatError> {
-        let Asked { caller, headers, now } = *asked;
+        let Asked { caller, headers, now, budget } = *asked;
+        let spent = budget != Budget::Left;
+        if spent && self.refuses_spent {
+            return Err(ChatError::Spent { budget, now });
+        }
         let wish = Wish::read(headers)?;
         if let Some(session) = wish.session() {
             pending.session(session);
@@ -137,17 +139,31 @@ impl ChatPipeline {
                     pending.tools(*tally, &[], &[]);
                 }
             })?;
-        let ask = wish.ask(caller, self.prune_mode, now)?;
+        let mut ask = wish.ask(caller, self.prune_mode, now)?;
+        if spent {
+            ask.mode = PruneMode::Off;
+        }
         let likeness = self.likeness(&permitted, &ask).await;
-        let choice = self.pruner.choose_by(&permitted, &ask, likeness.as_ref());
+        let mut choice = self.pruner.choose_by(&permitted, &ask, likeness.as_ref());
+        if spent && choice.routing.is_some() {
+            (choice.routing, choice.skipped) = (Some(Routing::Limit), None);
+        }
+        let permitted = if route.upstream.tells_usage() { permitted.asking_usage() } else { permitted };
         let prepared = permitted.keep(&choice.selection, route.model.as_deref());
         pending.tools(prepared.tally(), prepared.removed_by_lists(), prepared.removed_by_selection());
-        pending.routing(choice.routing.and_then(|routing| Routing::from_word(routing.as_str())));
-        let pruned = Pruned { routing: choice.routing, skipped: choice.skipped };
+        pending.routing(choice.routing);
+        let tokens_saved = self.tokenizer.known(prepared.removed().iter().map(|json| &json[..]));
+        let pruned = Pruned { routing: choice.routing, skipped: choice.skipped, tokens_saved };
         pending.sent();
         let response = self.client.send(&route.upstream, &prepared, headers).await?;
-        let watch = choice.ticket.map(|ticket| Watch::new(Arc::clone(&self.pruner), ticket, &response));
-        Ok(answer::Unmetered { response, tally: prepared.tally(), pruned, watch })
+        let learner = choice.ticket.map(|ticket| (Arc::clone(&self.pruner), ticket));
+        Ok(answer::Unmetered {
+            watch: Watch::new(learner, &response),
+            response,
+            tally: prepared.tally(),
+            pruned,
+            hides_usage: prepared.hides_usage(),
+        })
     }
 
     /// How the tools that an account's agents offer have fared.
@@ -165,5 +181,20 @@ impl ChatPipeline {
     /// The models that requests may name.
     pub async fn models(&self) -> Vec<ModelInfo> {
         self.catalog.models().await
+    }
+}
+
+/// What the limiter is asked: the limits of the key, or of a key that has none of its own for callers without one.
+fn claim(caller: &Caller, account: &Account, now: DateTime<Utc>) -> limits::Ask {
+    let limits = match caller.key() {
+        Some(key) => key.limits(&account.policy),
+        None => Limits::of(&OwnLimits::default(), &account.policy),
+    };
+    limits::Ask {
+        account: account.id,
+        key: caller.key_id(),
+        key_rules: Rules::from(&limits),
+        account_rules: Rules::UNLIMITED,
+        now,
     }
 }

@@ -36,7 +36,7 @@ mod usage;
 pub use auth::{Auth, Jwt, JwtAlgorithm};
 pub use environment::Environment;
 pub use layers::{Origin, Origins};
-pub use limits::Limits;
+pub use limits::{Limits, SavedTokensExceeded};
 pub use log::{Log, LogFormat};
 pub use policy::Policy;
 pub use problem::{ConfigError, Problem};

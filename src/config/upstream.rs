@@ -34,6 +34,10 @@ pub struct Upstream {
     /// `traceparent` and `tracestate`.
     #[serde(default)]
     pub forward_headers: Option<Vec<String>>,
+    /// Whether streams are asked for their usage, by `stream_options.include_usage`; `false` for a provider that does
+    /// not know it.
+    #[serde(default = "yes")]
+    pub stream_usage: bool,
     /// How long connecting may take; default 5 s.
     #[serde(default = "seconds::<5>", with = "duration")]
     pub connect_timeout: Duration,
@@ -43,6 +47,10 @@ pub struct Upstream {
     /// How long the provider may be silent within an answer; default 120 s.
     #[serde(default = "seconds::<120>", with = "duration")]
     pub idle_timeout: Duration,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 const fn seconds<const N: u64>() -> Duration {

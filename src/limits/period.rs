@@ -27,6 +27,14 @@ pub struct Days {
 }
 
 impl Period {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Period::Day => "day",
+            Period::Week => "week",
+        }
+    }
+
     /// Both, in the order in which a subject keeps them.
     pub(super) const ALL: [Period; 2] = [Period::Day, Period::Week];
 

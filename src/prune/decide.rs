@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Ask, Choice, Chosen, Likeness, Pruner, Question, Routing, Skipped, Ticket,
+    Ask, Choice, Chosen, Likeness, Pruner, Question, Skipped, Ticket,
     caches::{Hashes, TOOLS_MAX},
     conversation::Conversation,
     health::Offer,
@@ -17,6 +17,7 @@ use super::{
 use crate::domain::{
     chat_request::{Freedom, OfferedTool, PermittedRequest, Selection},
     policy::PruneMode,
+    usage::Routing,
 };
 
 /// The scored tools of a request.

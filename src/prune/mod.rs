@@ -41,6 +41,7 @@ use crate::{
         key::{AccountId, KeyId},
         policy::PruneMode,
         tool_health::ToolHealth,
+        usage::Routing,
     },
 };
 
@@ -68,25 +69,6 @@ pub struct Ask<'a> {
     pub session: Option<&'a str>,
     /// When it asks.
     pub now: DateTime<Utc>,
-}
-
-/// How tools were compared with the conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Routing {
-    /// By words.
-    Keyword,
-    /// By words and by meaning.
-    Semantic,
-}
-
-impl Routing {
-    /// The word in `x-orqen-routing`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Routing::Keyword => "keyword",
-            Routing::Semantic => "semantic",
-        }
-    }
 }
 
 /// Why nothing was pruned.

@@ -1,15 +1,18 @@
 //! Every error of the core, told: one `From` each, exhaustive, so that a new variant does not compile until it
 //! has its line here.
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
 use crate::{
     auth::AuthError,
-    chat::{ChatError, typed::TypedError},
+    chat::{ChatError, ChatFailure, typed::TypedError},
     domain::{
         caller::Lapsed,
         chat_request::{Malformed, Refused},
         grant::Escalation,
         key::KeyStatus,
     },
+    limits::{Budget, Exceeded, Refusal, Subject},
     service::{Failure, Reason},
     store::{CreateKeyError, StoreError},
     upstream::UpstreamError,
@@ -30,6 +33,11 @@ impl From<AuthError> for Failure {
             AuthError::Token(error) => invalid(format!("{error}: have a new token issued")),
             AuthError::Inactive(status) => Lapsed::Key(status).into(),
             AuthError::Unavailable(error) => error.into(),
+            AuthError::TooMany(wait) => Failure::new(
+                Reason::RateLimitExceeded,
+                "too many credentials that nobody was given came from this address: try again later, with one that is known",
+            )
+            .after(wait),
             AuthError::Overloaded => Failure::new(
                 Reason::Overloaded,
                 "too many credentials are being checked: try again in a second",
@@ -97,6 +105,8 @@ impl From<Escalation> for Failure {
 pub fn chat_status(error: &ChatError) -> u16 {
     let reason = match error {
         ChatError::NoAccount => Reason::Internal,
+        ChatError::Limited(refusal) => limit_reason(refusal),
+        ChatError::Spent { .. } => Reason::SavedTokenLimitExceeded,
         ChatError::Malformed(_) | ChatError::Refused(Refused::Malformed(_)) => Reason::InvalidRequest,
         ChatError::Refused(Refused::ToolNotAllowed { .. }) => Reason::ToolNotAllowed,
         ChatError::Model(not_found) if not_found.missing => Reason::InvalidRequest,
@@ -118,6 +128,8 @@ impl From<ChatError> for Failure {
     fn from(error: ChatError) -> Self {
         match error {
             ChatError::NoAccount => Failure::internal("a caller without an account passed the guard"),
+            ChatError::Limited(refusal) => refusal.into(),
+            ChatError::Spent { budget, now } => spent(budget, now),
             ChatError::Malformed(malformed) | ChatError::Refused(Refused::Malformed(malformed)) => {
                 malformed.into()
             }
@@ -130,6 +142,67 @@ impl From<ChatError> for Failure {
             }
             ChatError::Upstream(error) => error.into(),
         }
+    }
+}
+
+impl From<ChatFailure> for Failure {
+    fn from(failure: ChatFailure) -> Self {
+        Failure::from(failure.error).with_requests(failure.requests)
+    }
+}
+
+fn limit_reason(refusal: &Refusal) -> Reason {
+    match refusal.exceeded {
+        Exceeded::Requests => Reason::RateLimitExceeded,
+        Exceeded::Concurrent => Reason::ConcurrencyLimitExceeded,
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let whose = whose(refusal.subject);
+        let limit = refusal.limit;
+        let (said, way_out) = match refusal.exceeded {
+            Exceeded::Requests => (
+                format!("{whose} may send {limit} requests a minute"),
+                format!("try again in {} s", refusal.retry_after.as_millis().div_ceil(1000)),
+            ),
+            Exceeded::Concurrent => (
+                format!("{whose} may have {limit} requests at the same time"),
+                "try again when one of them has ended".to_owned(),
+            ),
+        };
+        let message = format!(
+            "{said}, and this is one more: {way_out}, or have the limit raised in the account's policy"
+        );
+        Failure::new(limit_reason(&refusal), message)
+            .after(refusal.retry_after)
+            .of_quota(whose, said)
+            .with_requests(refusal.requests)
+    }
+}
+
+fn spent(budget: Budget, now: DateTime<Utc>) -> Failure {
+    let Budget::Spent { period, subject, limit, resets_at } = budget else {
+        return Failure::internal("a budget that is left refused a request");
+    };
+    let whose = whose(subject);
+    let said = format!("{whose} may have {limit} tokens saved a {}", period.as_str());
+    let message = format!(
+        "{said}, and they are: the next begins at {}; have the budget raised in the account's policy, or \
+         `limits.saved_tokens_exceeded` set to `stop_pruning`",
+        resets_at.to_rfc3339_opts(SecondsFormat::Secs, true)
+    );
+    let wait = (resets_at - now).to_std().unwrap_or_default();
+    Failure::new(Reason::SavedTokenLimitExceeded, message).after(wait).of_quota(whose, said)
+}
+
+/// Whose limit it is, for people and for `QuotaFailure`.
+fn whose(subject: Subject) -> String {
+    match subject {
+        Subject::Key(key) => format!("the key {}", key.0),
+        Subject::NoKey => "the account's callers without a key, together,".to_owned(),
+        Subject::Account => "the account as a whole".to_owned(),
     }
 }
 

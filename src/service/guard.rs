@@ -18,13 +18,14 @@ use tonic::Status;
 use tower::{Layer, Service};
 
 use crate::{
-    auth::Authenticator,
+    auth::{Authenticator, Source},
     clock::SharedClock,
     domain::{
         caller::{AccountCell, Caller},
         key::Scope,
         request_id::RequestId,
     },
+    limits::{self, RateLimiter, Rules},
     service::{Failure, Reason},
     telemetry::{CallerSlot, LoggedCaller},
 };
@@ -96,14 +97,19 @@ pub struct Unguarded(String);
 pub struct Guard {
     requirements: HashMap<String, Requirement>,
     authenticator: Arc<Authenticator>,
+    /// In this process: what it bounds is small, and must not wait for anything.
+    limiter: RateLimiter,
+    rules: Rules,
     clock: SharedClock,
 }
 
 impl Guard {
-    /// A guard for every method of `orqen.v1` in `pool`.
+    /// A guard for every method of `orqen.v1` in `pool`, of which those that are not chat take `requests_per_minute`
+    /// of one key.
     pub fn new(
         pool: &DescriptorPool,
         authenticator: Arc<Authenticator>,
+        requests_per_minute: Option<i64>,
         clock: SharedClock,
     ) -> Result<Self, Unguarded> {
         let requirements = pool
@@ -116,7 +122,9 @@ impl Guard {
                 Ok((format!("/{}/{}", method.parent_service().full_name(), method.name()), requirement))
             })
             .collect::<Result<_, Unguarded>>()?;
-        Ok(Self { requirements, authenticator, clock })
+        let limiter = RateLimiter::in_process(|_, _| std::future::ready(Ok(0)));
+        let rules = Rules { requests_per_minute, ..Rules::UNLIMITED };
+        Ok(Self { requirements, authenticator, limiter, rules, clock })
     }
 
     /// The caller behind `headers`, if it may call the method at `path` (`/orqen.v1.KeyService/CreateKey`).
@@ -138,7 +146,7 @@ impl Guard {
                 "the request has more than one Authorization header: send one",
             ));
         }
-        let caller = self.authenticator.authenticate(credential).await?;
+        let caller = self.authenticator.authenticate(credential, extensions.get::<Source>().copied()).await?;
         if let Some(slot) = extensions.get::<CallerSlot>() {
             slot.fill(LoggedCaller {
                 account: caller.account().map(|account| account.id),
@@ -147,7 +155,28 @@ impl Guard {
             });
         }
         requirement.check(&caller)?;
+        self.limit(&caller, requirement).await?;
         Ok(Admitted { caller, requirement, clock: Arc::clone(&self.clock) })
+    }
+
+    /// Takes a call to anything but chat, which has limits of its own, from the rate of its caller. Operators without an
+    /// account have none.
+    async fn limit(&self, caller: &Caller, requirement: Requirement) -> Result<(), Failure> {
+        let (Some(account), false) = (caller.account(), requirement == Requirement::Scope(Scope::Chat))
+        else {
+            return Ok(());
+        };
+        let ask = limits::Ask {
+            account: account.id,
+            key: caller.key_id(),
+            key_rules: self.rules,
+            account_rules: Rules::UNLIMITED,
+            now: self.clock.now(),
+        };
+        match self.limiter.admit(&ask).await {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(Failure::from(refusal).with_requests(None)),
+        }
     }
 }
 

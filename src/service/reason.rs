@@ -76,6 +76,12 @@ reasons! {
     RequestTooLarge = "request_too_large", PAYLOAD_TOO_LARGE, ResourceExhausted, "invalid_request_error";
     /// The body is not JSON.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, InvalidArgument, "invalid_request_error";
+    /// The key, or its account, has sent as many requests a minute as it may.
+    RateLimitExceeded = "rate_limit_exceeded", TOO_MANY_REQUESTS, ResourceExhausted, "rate_limit_error";
+    /// The key, or its account, has as many requests under way as it may.
+    ConcurrencyLimitExceeded = "concurrency_limit_exceeded", TOO_MANY_REQUESTS, ResourceExhausted, "rate_limit_error";
+    /// A budget of saved tokens is spent, and that refuses requests here.
+    SavedTokenLimitExceeded = "saved_token_limit_exceeded", TOO_MANY_REQUESTS, ResourceExhausted, "rate_limit_error";
     /// The account has as many keys as it may.
     KeyLimitExceeded = "key_limit_exceeded", TOO_MANY_REQUESTS, ResourceExhausted, "rate_limit_error";
     /// The store cannot be reached.

@@ -6,9 +6,9 @@
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, header};
 use serde::Serialize;
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
         secret,
         violation::{Violation, Violations},
     },
+    limits::Requests,
     service::Reason,
 };
 
@@ -34,6 +35,9 @@ pub struct Failure {
     fields: Vec<Violation>,
     retry_after: Option<Duration>,
     allow: Vec<Method>,
+    requests: Option<Requests>,
+    /// Whose limit was reached, and how that is said.
+    quota: Option<(String, String)>,
 }
 
 impl Failure {
@@ -47,6 +51,8 @@ impl Failure {
             retry_after: matches!(reason, Reason::StoreUnavailable | Reason::Overloaded)
                 .then_some(Duration::from_secs(1)),
             allow: Vec::new(),
+            requests: None,
+            quota: None,
         }
     }
 
@@ -87,6 +93,27 @@ impl Failure {
     #[must_use]
     pub fn allowing(mut self, methods: Vec<Method>) -> Self {
         self.allow = methods;
+        self
+    }
+
+    /// The same failure, after which another attempt makes sense.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// The same failure, of a limit of `subject`.
+    #[must_use]
+    pub fn of_quota(mut self, subject: String, description: String) -> Self {
+        self.quota = Some((subject, description));
+        self
+    }
+
+    /// The same failure, with where the limit of requests stands.
+    #[must_use]
+    pub fn with_requests(mut self, requests: Option<Requests>) -> Self {
+        self.requests = requests;
         self
     }
 
@@ -159,6 +186,7 @@ impl Failure {
             // Rounded up: whoever comes back earlier is refused again.
             headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_millis().div_ceil(1000) as u64));
         }
+        request_headers(this.requests, headers);
         if this.reason == Reason::InvalidApiKey {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -218,6 +246,27 @@ fn foreign(status: &Status) -> Reason {
     }
 }
 
+/// Where the limit of requests stands, as OpenAI says it.
+pub(super) fn request_headers(requests: Option<Requests>, headers: &mut HeaderMap) {
+    let Some(requests) = requests else { return };
+    headers.insert("x-ratelimit-limit-requests", HeaderValue::from(requests.limit));
+    headers.insert("x-ratelimit-remaining-requests", HeaderValue::from(requests.remaining));
+    let reset = HeaderValue::try_from(spoken(requests.reset)).expect("digits and units");
+    headers.insert("x-ratelimit-reset-requests", reset);
+}
+
+/// A time as OpenAI's headers have it: `120ms`, `6s`, `1m30s`.
+fn spoken(time: Duration) -> String {
+    let millis = time.as_millis();
+    let (minutes, seconds) = (millis / 60_000, millis % 60_000 / 1000);
+    match (minutes, seconds, millis % 1000) {
+        (0, 0, millis) => format!("{millis}ms"),
+        (0, seconds, 0) => format!("{seconds}s"),
+        (0, seconds, millis) => format!("{seconds}.{millis:03}s"),
+        (minutes, seconds, _) => format!("{minutes}m{seconds}s"),
+    }
+}
+
 /// A sentence that fits a header.
 fn bounded(mut message: String) -> String {
     if message.len() > MOST_DETAIL {
@@ -248,7 +297,17 @@ impl From<Failure> for Status {
         if let Some(delay) = failure.retry_after {
             details.set_retry_info(Some(delay));
         }
-        Status::with_error_details(failure.reason.grpc(), bounded(failure.message), details)
+        if let Some((subject, description)) = failure.quota {
+            details.add_quota_failure_violation(subject, description);
+        }
+        let mut headers = HeaderMap::new();
+        request_headers(failure.requests, &mut headers);
+        Status::with_error_details_and_metadata(
+            failure.reason.grpc(),
+            bounded(failure.message),
+            details,
+            MetadataMap::from_headers(headers),
+        )
     }
 }
 

@@ -19,6 +19,7 @@ pub struct Upstream {
     pub(super) tool_members: Vec<ToolMember>,
     /// The names it serves; empty: those with its prefix only.
     pub(super) models: Vec<ModelPattern>,
+    pub(super) tells_usage: bool,
     pub(super) kind: Kind,
 }
 
@@ -32,7 +33,13 @@ pub(super) enum Kind {
 impl Upstream {
     /// The in-process model.
     pub(super) fn demo() -> Self {
-        Self { name: "orqen".into(), tool_members: Vec::new(), models: Vec::new(), kind: Kind::Demo }
+        Self {
+            name: "orqen".into(),
+            tool_members: Vec::new(),
+            models: Vec::new(),
+            tells_usage: true,
+            kind: Kind::Demo,
+        }
     }
 
     /// Its name in the configuration; `orqen` for the demo.
@@ -43,6 +50,11 @@ impl Upstream {
     /// The top-level request members that are tools here, beside `web_search_options`, which is one everywhere.
     pub fn tool_members(&self) -> &[ToolMember] {
         &self.tool_members
+    }
+
+    /// Whether it may be asked for the usage of a stream.
+    pub fn tells_usage(&self) -> bool {
+        self.tells_usage
     }
 
     /// Whether its own list of names has `model`.

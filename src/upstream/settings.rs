@@ -97,6 +97,7 @@ pub(super) fn upstream(
         name: settings.name.clone(),
         tool_members: tool_members(settings).map_err(|problem| invalid("tool_members", problem))?,
         models: patterns(&settings.models).map_err(|problem| invalid("models", problem))?,
+        tells_usage: settings.stream_usage,
         kind: Kind::Http(Box::new(endpoint)),
     })
 }

@@ -3,6 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use chrono::DateTime;
+use futures_util::FutureExt;
 use http::HeaderValue;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use tokio::sync::mpsc;
@@ -17,6 +18,7 @@ use crate::{
         request_id::RequestId,
         usage::{Batch, Record, Totals},
     },
+    limits::{Ask, RateLimiter, Rules},
     tokens::Tokenizer,
     usage::{self, UsageRecorder},
 };
@@ -68,9 +70,14 @@ impl Answer {
             (header::CONTENT_LENGTH, HeaderValue::from_static("4")),
         ]);
         let response = UpstreamResponse { status, headers, body };
-        let unmetered =
-            Unmetered { response, tally: ToolTally::default(), pruned: Pruned::default(), watch: None };
-        let answer = unmetered.metered(begun(&recorder));
+        let unmetered = Unmetered {
+            watch: Watch::new(None, &response),
+            response,
+            tally: ToolTally::default(),
+            pruned: Pruned::default(),
+            hides_usage: true,
+        };
+        let answer = unmetered.metered(Running { pending: begun(&recorder), permit: permit() });
         assert_eq!(answer.headers.contains_key(header::CONTENT_LENGTH), media == "application/json");
         Self { provider, body: Some(answer.body), written }
     }
@@ -113,6 +120,18 @@ impl Answer {
         assert!(self.written.try_recv().is_err(), "one record, not two");
         batch.totals[0].totals
     }
+}
+
+fn permit() -> Permit {
+    let limiter = RateLimiter::in_process(|_, _| std::future::ready(Ok(0)));
+    let ask = Ask {
+        account: AccountId(Uuid::nil()),
+        key: None,
+        key_rules: Rules::UNLIMITED,
+        account_rules: Rules::UNLIMITED,
+        now: DateTime::UNIX_EPOCH,
+    };
+    limiter.admit(&ask).now_or_never().unwrap().unwrap()
 }
 
 fn begun(recorder: &UsageRecorder) -> Pending {
@@ -232,4 +251,18 @@ async fn an_answer_without_a_body_is_recorded_though_nobody_asks_it_for_a_piece(
         answer.client_hangs_up();
         assert_eq!(answer.record().await, totals);
     }
+}
+
+#[tokio::test]
+async fn usage_that_was_not_asked_for_is_counted_and_kept_back() {
+    let mut answer = Answer::events();
+    answer.provider_sends("data: {\"choices\":[{}]}\n\n");
+    answer.provider_sends("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,");
+    answer.provider_sends("\"completion_tokens\":2}}\n\ndata: [DONE]\n\n");
+    answer.provider_ends();
+    assert_eq!(answer.text().await, "data: {\"choices\":[{}]}\n\n");
+    assert_eq!(answer.text().await, "data: [DONE]\n\n");
+    assert!(answer.piece().await.is_none());
+    let record = answer.record().await;
+    assert_eq!((record.complete, record.prompt_tokens, record.completion_tokens), (1, 7, 2));
 }

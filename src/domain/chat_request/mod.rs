@@ -126,6 +126,7 @@ pub struct PermittedRequest {
     barred: Barred,
     choice: ChoiceFate,
     tally: ToolTally,
+    asks_usage: bool,
 }
 
 /// What the lists make of `tool_choice`.
@@ -223,6 +224,13 @@ impl PermittedRequest {
         self.tally
     }
 
+    /// Asks the provider for the usage of a streamed answer, which it tells in a last chunk. Where the client did not
+    /// want that chunk, `PreparedRequest::hides_usage` says so.
+    #[must_use]
+    pub fn asking_usage(self) -> Self {
+        Self { asks_usage: self.shape.stream, ..self }
+    }
+
     /// Keeps the selected tools, writes `model` as the upstream knows it (`None`: as the client wrote it), and
     /// splices the body that is sent.
     ///
@@ -248,6 +256,7 @@ pub struct PreparedRequest {
     removed: Vec<Bytes>,
     removed_by_lists: usize,
     stream: bool,
+    hides_usage: bool,
 }
 
 impl PreparedRequest {
@@ -259,6 +268,11 @@ impl PreparedRequest {
     /// Whether a streamed answer is asked for.
     pub fn stream(&self) -> bool {
         self.stream
+    }
+
+    /// Whether the usage of the stream was asked for by Orqen alone, so that its chunk is not for the client.
+    pub fn hides_usage(&self) -> bool {
+        self.hides_usage
     }
 
     /// The counts.

@@ -71,7 +71,7 @@ pub(super) fn permit(
         tally.output = count(input - denied);
     }
     drop(carried);
-    Ok(PermittedRequest { body, shape, barred, choice, tally })
+    Ok(PermittedRequest { body, shape, barred, choice, tally, asks_usage: false })
 }
 
 /// Refuses a request whose names would take the key's lists too long.

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::{
     ChoiceFate, PermittedRequest, PreparedRequest, Selection,
     permit::{count, emptied},
-    shape::{Choice, Root},
+    shape::{Choice, Root, StreamOptions},
     splice::Edits,
     tool::Tool,
     trim,
@@ -23,6 +23,7 @@ pub(super) fn prepare(
     let gone = Gone::of(&request, selection);
     let edits = request.edits(&gone, model);
 
+    let hides_usage = request.asks_usage && !request.wants_usage();
     let PermittedRequest { body, shape, barred, mut tally, .. } = request;
     let tools = shape.tools.iter().chain(&shape.functions);
     let marks = barred.tools.iter().chain(&barred.functions).zip(gone.tools.iter().chain(&gone.functions));
@@ -37,7 +38,14 @@ pub(super) fn prepare(
     tally.output -= count(unselected.len());
     let removed_by_lists = removed.len();
     removed.append(&mut unselected);
-    PreparedRequest { body: edits.apply(body), tally, removed, removed_by_lists, stream: shape.stream }
+    PreparedRequest {
+        body: edits.apply(body),
+        tally,
+        removed,
+        removed_by_lists,
+        stream: shape.stream,
+        hides_usage,
+    }
 }
 
 /// What becomes of each tool, for whatever reason, by place.
@@ -122,6 +130,9 @@ impl PermittedRequest {
         let mut edits = Edits::default();
         let members = self.members_gone(gone);
         self.write_model(model, emptied(&members), &mut edits);
+        if self.asks_usage {
+            self.ask_usage_in(&mut edits);
+        }
         if members.contains(&true) {
             edits.take_out(self.shape.members.iter().map(|member| member.whole).zip(members.iter().copied()));
         }
@@ -170,6 +181,31 @@ impl PermittedRequest {
             }
             (ChoiceFate::CallNothing, _, Some(member)) => edits.replace(member.value, "\"none\"".to_owned()),
             _ => {}
+        }
+    }
+
+    /// Whether the client itself asked for the usage of its stream.
+    fn wants_usage(&self) -> bool {
+        self.shape.stream_options.and_then(|options| options.include_usage).is_some_and(|(_, yes)| yes)
+    }
+
+    /// Has `stream_options.include_usage` say `true`.
+    fn ask_usage_in(&self, edits: &mut Edits) {
+        let here = |place| Span { start: place, end: place };
+        match (self.shape.stream_options, self.shape.member(Root::StreamOptions)) {
+            (Some(StreamOptions { include_usage: Some((value, yes)), .. }), _) => {
+                if !yes {
+                    edits.replace(value, "true".to_owned());
+                }
+            }
+            (Some(options), _) => {
+                let comma = if options.empty { "" } else { "," };
+                edits.replace(here(options.open), format!("\"include_usage\":true{comma}"));
+            }
+            (None, Some(null)) => edits.replace(null.value, "{\"include_usage\":true}".to_owned()),
+            // `stream` is there, and stays: something follows.
+            (None, None) => edits
+                .replace(here(self.shape.open), "\"stream_options\":{\"include_usage\":true},".to_owned()),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     Malformed, choice,
     governed::{Path, object, string},
-    shape::{Choice, ROOT, Root, RootMember, Shape},
+    shape::{Choice, ROOT, Root, RootMember, Shape, StreamOptions},
     tool::{Place, tools},
 };
 use crate::domain::json::{Kind, Scanner, Span, Text};
@@ -12,6 +12,9 @@ use crate::domain::json::{Kind, Scanner, Span, Text};
 /// stack's end however deep the configuration lets bodies be.
 const OPTIONS_DEPTH: usize = 16;
 
+/// The member of `stream_options` that decides something.
+const INCLUDE_USAGE: [(&str, ()); 1] = [("include_usage", ())];
+
 /// Reads the whole document.
 pub(super) fn root(mut scan: Scanner<'_>) -> Result<Shape, Malformed> {
     let mut shape = Shape {
@@ -19,6 +22,7 @@ pub(super) fn root(mut scan: Scanner<'_>) -> Result<Shape, Malformed> {
         members: Vec::new(),
         model: None,
         stream: false,
+        stream_options: None,
         messages: Vec::new(),
         tools: Vec::new(),
         functions: Vec::new(),
@@ -46,7 +50,7 @@ fn member(scan: &mut Scanner<'_>, shape: &mut Shape, root: Option<Root>) -> Resu
     match root {
         Some(Root::Model) => shape.model = string(scan, path("model"))?.map(Into::into),
         Some(Root::Stream) => shape.stream = switch(scan, path("stream"))?,
-        Some(Root::StreamOptions) => options(scan, path("stream_options"))?,
+        Some(Root::StreamOptions) => shape.stream_options = options(scan, path("stream_options"))?,
         Some(Root::Tools) => shape.tools = tools(scan, path("tools"), Place::Tools)?,
         Some(Root::Functions) => shape.functions = tools(scan, path("functions"), Place::Functions)?,
         Some(Root::ToolChoice) => shape.tool_choice = choice::tool_choice(scan, path("tool_choice"))?,
@@ -75,10 +79,23 @@ fn switch(scan: &mut Scanner<'_>, path: Path<'_>) -> Result<bool, Malformed> {
     }
 }
 
-fn options(scan: &mut Scanner<'_>, path: Path<'_>) -> Result<(), Malformed> {
+fn options(scan: &mut Scanner<'_>, path: Path<'_>) -> Result<Option<StreamOptions>, Malformed> {
     match scan.kind()? {
-        Kind::Null => scan.skip().map(|_| ()).map_err(Malformed::from),
-        Kind::Object => nested_options(scan, path, 1),
+        Kind::Null => scan.skip().map(|_| None).map_err(Malformed::from),
+        Kind::Object => {
+            let mut options = StreamOptions { open: scan.position() + 1, empty: true, include_usage: None };
+            object(scan, path, &INCLUDE_USAGE, |scan, _, include_usage| {
+                let start = scan.position();
+                nested_options(scan, path, 2)?;
+                let value = Span { start, end: scan.position() };
+                options.empty = false;
+                if include_usage.is_some() {
+                    options.include_usage = Some((value, value.of(scan.source().as_bytes()) == b"true"));
+                }
+                Ok(())
+            })?;
+            Ok(Some(options))
+        }
         _ => Err(path.wrong_type(scan, "an object")),
     }
 }
@@ -90,8 +107,7 @@ fn nested_options(scan: &mut Scanner<'_>, path: Path<'_>, depth: usize) -> Resul
     }
     match kind {
         Kind::Object => {
-            let governed = [("include_usage", ())];
-            object(scan, path, &governed, |scan, _, _| nested_options(scan, path, depth + 1)).map(|_| ())
+            object(scan, path, &INCLUDE_USAGE, |scan, _, _| nested_options(scan, path, depth + 1)).map(|_| ())
         }
         Kind::Array => scan.array(|scan, _| nested_options(scan, path, depth + 1)).map(|_| ()),
         _ => scan.skip().map(|_| ()).map_err(Malformed::from),

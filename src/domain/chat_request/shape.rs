@@ -41,6 +41,7 @@ pub(super) struct Shape {
     pub(super) members: Vec<RootMember>,
     pub(super) model: Option<Name>,
     pub(super) stream: bool,
+    pub(super) stream_options: Option<StreamOptions>,
     /// The place of each message.
     pub(super) messages: Vec<Span>,
     pub(super) tools: Vec<Tool>,
@@ -54,6 +55,16 @@ impl Shape {
     pub(super) fn member(&self, root: Root) -> Option<&RootMember> {
         self.members.iter().find(|member| member.root == Some(root))
     }
+}
+
+/// `stream_options`, where it is an object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StreamOptions {
+    /// The place after its `{`.
+    pub(super) open: usize,
+    pub(super) empty: bool,
+    /// The value of `include_usage`, and whether it is `true`.
+    pub(super) include_usage: Option<(Span, bool)>,
 }
 
 /// A member of the root.

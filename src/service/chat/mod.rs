@@ -22,6 +22,7 @@ use crate::{
     service::{
         Failure, Parts, Reason,
         guard::{caller, request_id, request_id_of},
+        status::request_headers,
     },
 };
 
@@ -32,6 +33,7 @@ use self::{chunks::chunks, provider_error::provider_error};
 
 const ROUTING: HeaderName = HeaderName::from_static("x-orqen-routing");
 const RATIO: HeaderName = HeaderName::from_static("x-orqen-prune-ratio");
+const SAVED: HeaderName = HeaderName::from_static("x-orqen-tokens-saved");
 const SKIPPED: HeaderName = HeaderName::from_static("x-orqen-prune-skipped");
 
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -57,6 +59,7 @@ impl Chat {
         let mut response = HttpResponse::new(answer.body);
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
+        request_headers(answer.requests, response.headers_mut());
         tool_headers(&answer.tally, answer.pruned, response.headers_mut());
         Ok(response)
     }
@@ -98,6 +101,9 @@ fn tool_headers(tally: &ToolTally, pruned: Pruned, headers: &mut HeaderMap) {
     // Of those that the lists let through, as many went on.
     let ratio = format!("{}/{}", tally.output, tally.input - tally.denied);
     headers.insert(RATIO, HeaderValue::try_from(ratio).expect("digits and a slash"));
+    if let Some(saved) = pruned.tokens_saved {
+        headers.insert(SAVED, HeaderValue::from(saved));
+    }
     if let Some(skipped) = pruned.skipped {
         headers.insert(SKIPPED, HeaderValue::from_static(skipped.as_str()));
     }
@@ -113,6 +119,7 @@ fn metadata(answer: &ChatAnswer) -> MetadataMap {
     for name in binary {
         headers.remove(name);
     }
+    request_headers(answer.requests, &mut headers);
     tool_headers(&answer.tally, answer.pruned, &mut headers);
     MetadataMap::from_headers(headers)
 }

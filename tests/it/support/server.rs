@@ -52,6 +52,10 @@ impl Settings {
         }
         .variable("ORQEN_SERVER__LISTEN", "127.0.0.1:0")
         .variable("ORQEN_SERVER__DRAIN_DELAY", "0s")
+        // Tests are busier than people; those of limits set their own.
+        .variable("ORQEN_POLICY__REQUESTS_PER_MINUTE", "unlimited")
+        .variable("ORQEN_LIMITS__ACCOUNT_REQUESTS_PER_MINUTE", "unlimited")
+        .variable("ORQEN_LIMITS__FAILED_AUTH_PER_MINUTE", "unlimited")
         .variable("ORQEN_STORE__URL", place.url())
         .variable("ORQEN_STORE__POLL_EVERY", "10ms")
         .variable("ORQEN_STORE__MAX_CONNECTIONS", "4");

@@ -7,6 +7,7 @@ mod parse;
 mod permit;
 mod splice;
 mod trim;
+mod usage;
 mod work;
 
 use super::*;
