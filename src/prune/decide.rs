@@ -27,6 +27,8 @@ struct Scored {
     always: Vec<bool>,
     /// The places of the others, the best first.
     ranked: Vec<usize>,
+    /// The places of those that are nearest in meaning, which are kept as well; none where words alone decide.
+    nearest: Vec<usize>,
     /// Whether enough calls of these tools were seen for smaller windows.
     warm: bool,
 }
@@ -74,7 +76,7 @@ impl Pruner {
         }
         let lift = self.learned.lift(set, &index.name_hashes, called);
         let mut scored = Scored::new(&index, &conversation, &lift);
-        let routing = scored.compare(&conversation, likeness);
+        let routing = scored.compare(likeness);
         if self.is_late(began) {
             return unpruned(Skipped::Timeout);
         }
@@ -199,24 +201,20 @@ impl Scored {
         for place in called.chain(named_verbatim(index, conversation)) {
             always[place] = true;
         }
-        let mut scored = Self { scores, always, ranked: Vec::new(), warm: lift.warm };
-        scored.rank();
-        scored
-    }
-
-    /// Adds what a comparison by meaning says, if there is one; how the tools are compared then.
-    fn compare(&mut self, conversation: &Conversation, likeness: Option<&Likeness>) -> Routing {
-        let evidence = likeness.and_then(|likeness| likeness.evidence(conversation, self.scores.len()));
-        let Some(evidence) = evidence else { return Routing::Keyword };
-        self.scores.iter_mut().zip(evidence).for_each(|(score, more)| *score += more);
-        self.rank();
-        Routing::Semantic
-    }
-
-    fn rank(&mut self) {
-        let Self { scores, always, ranked, .. } = self;
-        *ranked = (0..scores.len()).filter(|place| !always[*place]).collect();
+        let mut ranked: Vec<usize> = (0..scores.len()).filter(|place| !always[*place]).collect();
         ranked.sort_by(|one, other| scores[*other].total_cmp(&scores[*one]).then(one.cmp(other)));
+        Self { scores, always, ranked, nearest: Vec::new(), warm: lift.warm }
+    }
+
+    /// Takes what a comparison by meaning says, if there is one of these tools; how the tools are compared then.
+    fn compare(&mut self, likeness: Option<&Likeness>) -> Routing {
+        match likeness.and_then(|likeness| likeness.nearest(&self.always)) {
+            Some(nearest) => {
+                self.nearest = nearest;
+                Routing::Semantic
+            }
+            None => Routing::Keyword,
+        }
     }
 }
 
@@ -238,6 +236,7 @@ fn renewed(index: &Index, scored: &Scored, ask: &Ask<'_>, known: Option<&Arc<Pin
     for (rank, place) in scored.ranked.iter().take(any).enumerate() {
         wide.insert(index.ids[*place], if rank < whole { Tier::Whole } else { Tier::Slim });
     }
+    wide.extend(scored.nearest.iter().map(|place| (index.ids[*place], Tier::Whole)));
     // Those that are always kept join the set too: they must not drop out when the reason has passed.
     wide.extend(
         (0..index.ids.len())
@@ -245,7 +244,7 @@ fn renewed(index: &Index, scored: &Scored, ask: &Ask<'_>, known: Option<&Arc<Pin
             .map(|place| (index.ids[place], Tier::Whole)),
     );
     let tight = windows.tight.size(&descending).max(least.min(1));
-    let tight = scored.ranked.iter().take(tight).map(|place| index.ids[*place]);
+    let tight = scored.ranked.iter().take(tight).chain(scored.nearest.first()).map(|place| index.ids[*place]);
     let tight =
         tight.chain((0..index.ids.len()).filter(|place| scored.always[*place]).map(|place| index.ids[place]));
     settle(known, wide, tight)

@@ -129,6 +129,40 @@ fn a_turn_keeps_what_it_needs_in_the_clients_order_and_loses_most() {
 }
 
 #[test]
+fn meaning_adds_to_what_words_choose_and_takes_nothing_away() {
+    let body = asked("Book me a hotel room, and mind the invoice");
+    let request = permitted(&body, &Toollist::unbound());
+    let by_words = Pruner::new(SETTINGS).choose(&request, &ASK);
+    let kept = |choice: &Choice| match &choice.selection {
+        Selection::Only(places) => places.clone(),
+        other => panic!("{other:?}"),
+    };
+    let words = kept(&by_words);
+    let tools = request.tools().len();
+    let far: Vec<usize> = (0..tools).filter(|place| !words.contains(place)).take(2).collect();
+    let vectors = |tools: usize| -> Vec<[f32; 2]> {
+        (0..tools).map(|place| if far.contains(&place) { [1.0, 0.0] } else { [0.0, 1.0] }).collect()
+    };
+    let likeness = Likeness::new(&[1.0, 0.0], &vectors(tools)).unwrap();
+    let pruner = Pruner::new(SETTINGS);
+    let by_meaning = pruner.choose_by(&request, &ASK, Some(&likeness));
+    assert_eq!(by_meaning.routing, Some(Routing::Semantic));
+    let both = kept(&by_meaning);
+    assert!(words.iter().chain(&far).all(|place| both.contains(place)) && both.len() <= words.len() + 3);
+    let of_others = Likeness::new(&[1.0, 0.0], &vectors(tools - 1));
+    let choice = Pruner::new(SETTINGS).choose_by(&request, &ASK, of_others.as_ref());
+    assert_eq!((choice.routing, kept(&choice)), (Some(Routing::Keyword), words));
+    assert!(pruner.choose(&request, &ASK).routing == Some(Routing::Keyword), "the vectors are gone");
+    assert_eq!(kept(&pruner.choose(&request, &ASK)), both, "and the conversation keeps its tools");
+    for (ask, body) in [
+        (Ask { mode: PruneMode::Off, ..ASK }, body.clone()),
+        (ASK, body.replace(r#""model""#, r#""tool_choice":"none","model""#)),
+    ] {
+        assert!(pruner.question(&permitted(&body, &Toollist::unbound()), &ask).is_none());
+    }
+}
+
+#[test]
 fn the_same_request_and_state_give_the_same_bytes() {
     let body = asked("Book me a hotel and a flight, and mind the invoice");
     let send = || {

@@ -1,6 +1,7 @@
 //! The calls for vectors, and what is known of those that came.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -49,7 +50,7 @@ pub(super) struct Fetcher {
 
 /// What is known of a question's texts: the hashes of what they are made from, in the question's order.
 pub(super) struct Keys {
-    said: Vec<u128>,
+    said: u128,
     tools: Vec<u128>,
 }
 
@@ -86,17 +87,17 @@ impl Fetcher {
     pub(super) fn keys(&self, question: &Question<'_>) -> Keys {
         let hash = |bytes: &[u8], seed: u64| xxh3_128_with_seed(bytes, seed);
         Keys {
-            said: question.said.iter().map(|text| hash(text.as_bytes(), !self.seed)).collect(),
+            said: hash(question.said.as_bytes(), !self.seed),
             tools: question.tools.iter().map(|tool| hash(tool.json, self.seed)).collect(),
         }
     }
 
     /// What comes of the vectors, if all are at hand and can be compared.
     pub(super) fn find(&self, keys: &Keys) -> Option<Likeness> {
-        let all = |keys: &[u128], cache: &Cache<u128, Embedding>| {
-            keys.iter().map(|key| cache.get(key)).collect::<Option<Vec<Embedding>>>()
-        };
-        let likeness = Likeness::new(&all(&keys.said, &self.said)?, &all(&keys.tools, &self.tools)?);
+        let said = self.said.get(&keys.said)?;
+        let tools: Vec<Embedding> =
+            keys.tools.iter().map(|key| self.tools.get(key)).collect::<Option<_>>()?;
+        let likeness = Likeness::new(&said, &tools);
         if likeness.is_none() {
             // Another model answers to the same name: what the one before it said is of no use.
             self.said.invalidate_all();
@@ -107,13 +108,13 @@ impl Fetcher {
 
     /// Whether the upstream has lately refused one of the texts.
     pub(super) fn is_set_aside(&self, keys: &Keys) -> bool {
-        keys.all().any(|(key, _)| self.aside.contains_key(&key))
+        keys.all().any(|key| self.aside.contains_key(&key))
     }
 
     /// Claims what is missing.
     pub(super) fn claim(&self, keys: &Keys) -> (Option<Claim>, Vec<Landing>) {
         let known = |key: u128| self.tools.contains_key(&key) || self.said.contains_key(&key);
-        let missing: Vec<u128> = keys.all().map(|(key, _)| key).filter(|key| !known(*key)).collect();
+        let missing: Vec<u128> = keys.all().filter(|key| !known(*key)).collect();
         self.flights.claim(&missing, known)
     }
 
@@ -174,27 +175,19 @@ impl Fetcher {
 }
 
 impl Keys {
-    /// All of them, and whether each is a tool's.
-    fn all(&self) -> impl Iterator<Item = (u128, bool)> {
-        let said = self.said.iter().map(|key| (*key, false));
-        said.chain(self.tools.iter().map(|key| (*key, true)))
+    /// All of them, that of what was said first.
+    fn all(&self) -> impl Iterator<Item = u128> {
+        std::iter::once(self.said).chain(self.tools.iter().copied())
     }
 
     /// The texts of the claimed keys.
     pub(super) fn texts(&self, question: &Question<'_>, claim: &Claim) -> Vec<Wanted> {
-        let mut places: Vec<(u128, usize)> = (0..).zip(self.all()).map(|(at, (key, _))| (key, at)).collect();
-        places.sort_unstable();
-        let text = |key: &u128| {
-            let first = places.partition_point(|(other, _)| other < key);
-            let at = places.get(first)?.1;
-            let is_tool = at >= self.said.len();
-            let text = match is_tool {
-                true => question.tool_text(at - self.said.len()),
-                false => question.said[at].clone(),
-            };
-            Some(Wanted { key: *key, is_tool, text })
+        let places: HashMap<u128, usize> = self.tools.iter().copied().zip(0..).collect();
+        let text = |key: &u128| match places.get(key) {
+            Some(place) => Wanted { key: *key, is_tool: true, text: question.tool_text(*place) },
+            None => Wanted { key: *key, is_tool: false, text: question.said.clone() },
         };
-        claim.keys.iter().filter_map(text).collect()
+        claim.keys.iter().map(text).collect()
     }
 }
 

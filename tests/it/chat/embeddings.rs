@@ -45,7 +45,7 @@ fn tools() -> Vec<Value> {
             tool(&format!("{verb}_{subject}"), &format!("{verb} the {subject} of a customer"))
         })
         .collect();
-    tools.push(tool("drizzle", "Millimetres of precipitation today"));
+    tools.push(tool("measure_drizzle", "measure the precipitation of a customer"));
     tools
 }
 
@@ -86,12 +86,12 @@ async fn a_tool_that_is_meant_but_not_named_goes_on_and_the_header_says_why() {
         assert_eq!(outcome.header("x-orqen-routing"), Some("keyword"));
         let names = received_names(&by_words.upstream);
         assert!(names.contains(&"export_invoice".to_owned()), "{names:?}");
-        assert!(!names.contains(&"drizzle".to_owned()) && names.len() < 50, "{names:?}");
+        assert!(!names.contains(&"measure_drizzle".to_owned()) && names.len() < 50, "{names:?}");
 
         let outcome = by_meaning.agent().await.enters(door, asking(UMBRELLA)).await;
         assert_eq!(outcome.header("x-orqen-routing"), Some("semantic"));
         let names = received_names(&by_meaning.upstream);
-        for needed in ["export_invoice", "drizzle"] {
+        for needed in ["export_invoice", "measure_drizzle"] {
             assert!(names.contains(&needed.to_owned()) && names.len() < 50, "{names:?}");
         }
     }
@@ -148,7 +148,7 @@ async fn nothing_is_asked_for_where_nothing_will_be_chosen() {
     let house = house(&vectors.base_url(), "5s").await;
     let agent = house.agent().await;
     let mut forced: Value = serde_json::from_str(&asking(UMBRELLA)).unwrap();
-    forced["tool_choice"] = json!({"type": "function", "function": {"name": "drizzle"}});
+    forced["tool_choice"] = json!({"type": "function", "function": {"name": "measure_drizzle"}});
     let mut few: Value = serde_json::from_str(&asking(UMBRELLA)).unwrap();
     few["tools"].as_array_mut().unwrap().truncate(5);
     let silent = json!({"model": "gpt-4o", "messages": [], "tools": tools()});
@@ -164,7 +164,7 @@ async fn nothing_is_asked_for_where_nothing_will_be_chosen() {
 
 /// Sends a request through a house whose embeddings fail, and looks at all that must hold all the same.
 async fn holds(house: &House, what: &str) {
-    let agent = house.denied(&["*_lamp", "drizzle"]).await;
+    let agent = house.denied(&["*_lamp", "measure_drizzle"]).await;
     for door in DOORS {
         let began = Instant::now();
         let outcome = agent.enters(door, asking(UMBRELLA)).await;
@@ -174,7 +174,7 @@ async fn holds(house: &House, what: &str) {
         assert_eq!(outcome.header("x-orqen-tools-denied"), Some("1"), "{what}");
         let names = received_names(&house.upstream);
         assert!(names.contains(&"export_invoice".to_owned()) && names.len() < 50, "{what}: {names:?}");
-        assert!(!names.contains(&"drizzle".to_owned()), "{what}");
+        assert!(!names.contains(&"measure_drizzle".to_owned()), "{what}");
     }
 }
 
