@@ -162,6 +162,9 @@ async fn nothing_is_asked_for_where_nothing_will_be_chosen() {
     assert_eq!(vectors.received().len(), 0);
 }
 
+/// What goes wrong, and how the upstream does it.
+type Fault = (&'static str, fn() -> Reply);
+
 /// Sends a request through a house whose embeddings fail, and looks at all that must hold all the same.
 async fn holds(house: &House, what: &str) {
     let agent = house.denied(&["*_lamp", "measure_drizzle"]).await;
@@ -180,7 +183,7 @@ async fn holds(house: &House, what: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_stalls_or_answers_nonsense_costs_a_bounded_wait_and_the_lists_hold() {
-    let faults: [(&str, fn() -> Reply); 8] = [
+    let faults: [Fault; 8] = [
         ("stalled", Reply::silence),
         ("failing", || Reply::status("500 Internal Server Error", &[], "{}")),
         ("refusing", || Reply::status("401 Unauthorized", &[], "{}")),
