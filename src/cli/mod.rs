@@ -26,6 +26,7 @@ mod serve;
 mod table;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 /// The part of `--help` that teaches.
 const EXAMPLES: &str = "\
@@ -35,6 +36,7 @@ EXAMPLES
   orqen key create ro --allow search --json    the same key object as POST /v1/account/keys
   orqen key list                               see the keys of the account `default`
   orqen key revoke 0199c1f4-…                  end one; servers see it within a second
+  orqen usage --days 30                        the month, and a bar for each day
   orqen evaluate requests.jsonl                what pruning would save of your own requests
   orqen config show                            every value, and where it came from
 
@@ -72,6 +74,8 @@ enum Command {
     /// Make, list and revoke keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Show what the keys of an account used and saved
+    Usage(usage::Arguments),
     /// Measure what pruning keeps and saves on a file of your own requests
     #[command(long_about = evaluate::ABOUT)]
     Evaluate(evaluate::Arguments),
@@ -112,6 +116,9 @@ fn run(arguments: Arguments, env: &Environment, out: &mut dyn Write) -> anyhow::
             at_desk(load()?.config, async |desk| account::run(command, desk, out).await)
         }
         Command::Key(command) => at_desk(load()?.config, async |desk| key::run(command, desk, out).await),
+        Command::Usage(arguments) => {
+            at_desk(load()?.config, async |desk| usage::run(arguments, desk, out).await)
+        }
         Command::Evaluate(arguments) => evaluate::run(&arguments, out),
         Command::Config(command) => config::run(&command, load, env, out),
     }

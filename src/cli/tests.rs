@@ -3,6 +3,7 @@
 use clap::CommandFactory;
 
 use super::*;
+use crate::clock::Clock;
 
 /// What `orqen` prints, and whether it did its work, with these arguments and a store of its own.
 struct Shell {
@@ -206,4 +207,23 @@ fn what_a_start_would_refuse_is_found_by_the_check_all_at_once() {
     assert!(shell.orqen(&["config", "check"]).unwrap_err().contains("parameters"));
     std::fs::write(shell.directory.path().join("orqen.toml"), "[store]\nurl = \"postgres://h/d\"\n").unwrap();
     assert!(shell.orqen(&["config", "check"]).unwrap_err().contains("auth.pepper_file"));
+}
+
+#[test]
+fn usage_shows_the_month_and_every_day() {
+    let shell = Shell::with_default_account();
+    let shown = shell.orqen(&["usage", "--days", "3"]).unwrap();
+    let month = SystemClock.now().format("%B %Y").to_string();
+    assert!(shown.starts_with(&format!("default, {month} (UTC)\n")), "{shown}");
+    assert!(shown.contains("0 complete, 0 client, 0 upstream, 0 error"), "{shown}");
+    assert_eq!(shown.lines().skip_while(|line| *line != "requests by day").count(), 4, "{shown}");
+    let told = json(&shell.orqen(&["usage", "--json"]).unwrap());
+    assert_eq!((&told["account"], told["days"].as_array().unwrap().len()), (&"default".into(), 14));
+    assert_eq!(told["usage"]["requests"]["total"], 0);
+    assert_eq!(told["days"][13]["usage"], told["usage"]);
+    for days in ["0", "367", "x"] {
+        let refused = Arguments::try_parse_from(["orqen", "usage", "--days", days]).unwrap_err();
+        assert_eq!(refused.exit_code(), 2, "{days}");
+    }
+    assert!(shell.orqen(&["usage", "--account", "nobody"]).unwrap_err().contains("there is no account"));
 }

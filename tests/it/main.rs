@@ -13,3 +13,4 @@ mod operation;
 mod parity;
 mod parked;
 mod support;
+mod usage;

@@ -42,11 +42,12 @@ async fn rest_answers_what_grpc_answers() {
         tokio::task::yield_now().await;
     }
     let account = operator.account_id().await;
+    let request = recorded_request(&operator).await;
     for case in cases() {
         let method = method(case.method);
         let mut outcomes = Vec::new();
         for door in method.doors() {
-            let turn = prepared(&operator, &account).await;
+            let turn = prepared(&operator, &account, &request).await;
             let outcome = asked(&operator, &case, &method, &door, &turn).await;
             outcomes.push((door, normal(outcome, &turn)));
         }
@@ -109,14 +110,31 @@ async fn raw_chat_says_the_same_bytes_over_rest_and_grpc() {
     server.stop().await;
 }
 
+/// The id of a chat request whose record can be read.
+async fn recorded_request(operator: &Operator) -> String {
+    let answer =
+        operator.chat(json!({"model": "orqen/demo", "messages": [{"role": "user", "content": "x"}]})).await;
+    let id = answer.header("x-request-id").to_owned();
+    while operator.rest().get(&format!("/v1/requests/{id}")).await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    id
+}
+
 /// A fresh key to ask about, and names that nothing has yet.
-async fn prepared(operator: &Operator, account: &str) -> Turn {
+async fn prepared(operator: &Operator, account: &str, request: &str) -> Turn {
     let body =
         json!({"name": "subject", "allowed_tools": ["github_*", "slack_send"], "denied_tools": ["rm"]});
     let issued = operator.create_key(body).await.success();
     let text = |member: &str| issued[member].as_str().unwrap().to_owned();
     let name = format!("fresh-{}", Uuid::now_v7());
-    Turn { id: text("id"), prefix: text("key_prefix"), account: account.to_owned(), name }
+    Turn {
+        id: text("id"),
+        prefix: text("key_prefix"),
+        account: account.to_owned(),
+        request: request.to_owned(),
+        name,
+    }
 }
 
 async fn asked(operator: &Operator, case: &Case, method: &Method, door: &Door, turn: &Turn) -> Outcome {

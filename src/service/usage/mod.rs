@@ -43,12 +43,17 @@ impl Usage {
         let account = account(caller)?.id;
         let (start, end) = month(self.parts.clock.now());
         let usage = self.parts.store.usage();
+        // The key's first: what is written in between must not make the account less than its key.
+        let own = match caller.key_id() {
+            Some(key) => Some(figures(&usage.totals(account, Some(key), start, end).await?)),
+            None => None,
+        };
         let whole = match caller.holds(Scope::Usage) {
             true => Some(figures(&usage.totals(account, None, start, end).await?)),
             false => None,
         };
-        let own = match (caller.key_id(), &whole) {
-            (Some(key), _) => figures(&usage.totals(account, Some(key), start, end).await?),
+        let own = match (own, &whole) {
+            (Some(own), _) => own,
             (None, Some(whole)) => *whole,
             (None, None) => {
                 return Err(Failure::new(

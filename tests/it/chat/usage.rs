@@ -37,7 +37,7 @@ async fn a_new_key_has_zeroes() {
     let agent = house.agent().await;
     let summary =
         recorded(&agent, json!({"total": 0, "complete": 0, "client": 0, "upstream": 0, "error": 0})).await;
-    assert_eq!(summary["tools"], json!({"input": 0, "denied": 0, "output": 0}));
+    assert_eq!(summary["tools"], json!({"input": 0, "denied": 0, "output": 0, "would_deny": 0, "called": 0}));
     assert_eq!(summary["estimated_tokens_saved"], 0);
 }
 
@@ -70,7 +70,10 @@ async fn a_mix_of_endings_adds_up_for_the_key_and_its_account() {
     let expected = json!({"total": 11, "complete": 4, "client": 1, "upstream": 3, "error": 3});
     let summary = recorded(&agent, expected).await;
     // Three requests with two tools, and the refused one with one.
-    assert_eq!(summary["tools"], json!({"input": 7, "denied": 4, "output": 3}));
+    let tools = json!({"input": 7, "denied": 4, "output": 3, "would_deny": 0, "called": 0});
+    assert_eq!(summary["tools"], tools);
+    let saved = json!({"by_pruning": 0, "by_lists": summary["estimated_tokens_saved"]});
+    assert_eq!(summary["tokens_saved"], saved);
     assert!(summary["estimated_tokens_saved"].as_i64() > Some(0), "{summary}");
     assert_eq!(summary["account"]["requests"], summary["requests"]);
     drop(stream);

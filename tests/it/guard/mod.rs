@@ -63,7 +63,15 @@ const SURFACE: &[(&str, Needs, &[&str])] = &[
         Needs::Usage,
         &["GET /v1/account/tools/suggestions", "GET /v1/tools/suggestions"],
     ),
+    ("UsageService/GetByKey", Needs::Usage, &["GET /v1/account/usage/by-key", "GET /v1/usage/by-key"]),
+    ("UsageService/GetDaily", Needs::Usage, &["GET /v1/account/usage/daily", "GET /v1/usage/daily"]),
+    (
+        "UsageService/GetRequest",
+        Needs::Usage,
+        &["GET /v1/account/requests/{request_id}", "GET /v1/requests/{request_id}"],
+    ),
     ("UsageService/GetSummary", Needs::Any, &["GET /v1/account/usage/summary", "GET /v1/usage/summary"]),
+    ("UsageService/ListRequests", Needs::Usage, &["GET /v1/account/requests", "GET /v1/requests"]),
 ];
 
 #[test]
@@ -196,8 +204,14 @@ impl World {
         for door in method.doors() {
             let told = doors.knock(method, &door, &Uuid::now_v7().to_string()).await;
             // An empty message is mostly refused, but by the method and not by the guard.
-            let by_method =
-                ["invalid_request_error", "key_not_found", "account_not_found", PROVIDER].map(Some);
+            let by_method = [
+                "invalid_request_error",
+                "key_not_found",
+                "account_not_found",
+                "request_not_found",
+                PROVIDER,
+            ];
+            let by_method = by_method.map(Some);
             let code = told.as_ref().map(|told| told.code.as_str());
             assert!(
                 code.is_none() || by_method.contains(&code),

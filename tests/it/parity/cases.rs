@@ -13,6 +13,8 @@ pub(super) struct Turn {
     pub(super) id: String,
     /// Its prefix.
     pub(super) prefix: String,
+    /// A chat request that was recorded.
+    pub(super) request: String,
     /// The caller's account.
     pub(super) account: String,
     /// A name that nothing has.
@@ -42,7 +44,7 @@ fn case<M: Message>(
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [creating(), listing(), updating(), toollists(), others(), tools(), accounts(), policies()]
+    [creating(), listing(), updating(), toollists(), others(), tools(), usage(), accounts(), policies()]
         .into_iter()
         .flatten()
         .collect()
@@ -199,6 +201,59 @@ fn tools() -> Vec<Case> {
         case("ToolService/ListToolHealth", "a page of nothing, after nothing of ours", false, health(0, "=")),
         case("ToolService/ListRecallAlerts", "all of them", true, |_| v1::ListRecallAlertsRequest {}),
         case("ToolService/ListToolSuggestions", "all", true, |_| v1::ListToolSuggestionsRequest {}),
+    ]
+}
+
+fn usage() -> Vec<Case> {
+    let (daily, by_key) = ("UsageService/GetDaily", "UsageService/GetByKey");
+    let (list, one) = ("UsageService/ListRequests", "UsageService/GetRequest");
+    let day = |text: &str| Some(text.to_owned());
+    let days = move |first: &'static str, last: &'static str| {
+        move |_: &Turn| v1::GetDailyRequest { first_day: day(first), last_day: day(last) }
+    };
+    let filtered = |turn: &Turn| v1::ListRequestsRequest {
+        page_size: Some(1),
+        key_id: Some(turn.id.clone()),
+        model: Some("orqen/demo".into()),
+        status: Some(200),
+        session: Some("a-b".into()),
+        since: Some(IN_2000),
+        until: Some(IN_2030),
+        ..Default::default()
+    };
+    let wrong = |_: &Turn| v1::ListRequestsRequest {
+        page_size: Some(0),
+        page_token: "made-up".into(),
+        key_id: Some("key".into()),
+        status: Some(99),
+        ..Default::default()
+    };
+    let pages = |size, token: &'static str, first: Option<&'static str>| {
+        move |_: &Turn| v1::GetByKeyRequest {
+            first_day: first.map(str::to_owned),
+            page_size: Some(size),
+            page_token: token.to_owned(),
+            ..Default::default()
+        }
+    };
+    let request = |id: Option<&'static str>| {
+        move |turn: &Turn| v1::GetRequestRequest {
+            request_id: id.map_or_else(|| turn.request.clone(), str::to_owned),
+        }
+    };
+    vec![
+        case(daily, "the last days", true, |_| v1::GetDailyRequest::default()),
+        case(daily, "some days", true, days("2026-03-13", "2026-03-15")),
+        case(daily, "no days", false, days("2026-02-29", "tomorrow")),
+        case(daily, "too many days", false, days("2020-01-01", "2026-01-01")),
+        case(by_key, "this month", true, |_| v1::GetByKeyRequest::default()),
+        case(by_key, "everything wrong", false, pages(0, "x", Some("x"))),
+        case(list, "the newest", true, |_| v1::ListRequestsRequest::default()),
+        case(list, "every filter", true, filtered),
+        case(list, "everything wrong", false, wrong),
+        case(one, "a request", true, request(None)),
+        case(one, "no such request", false, request(Some("req_00000000000000000000000000000000"))),
+        case(one, "no id at all", false, request(Some("x"))),
     ]
 }
 

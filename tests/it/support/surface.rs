@@ -96,11 +96,13 @@ impl Method {
         [Door::Grpc, Door::GrpcWeb].into_iter().chain(self.routes.iter().cloned().map(Door::Rest))
     }
 
-    /// An empty message, but for the field `key_id` or `account_id`, where it has one.
+    /// An empty message, but for the field that a route has in its path, or would have.
     pub(crate) fn about(&self, id: &str) -> DynamicMessage {
         let mut message = DynamicMessage::new(self.descriptor.input());
-        for name in ["key_id", "account_id"] {
-            if self.descriptor.input().get_field_by_name(name).is_some() {
+        for name in ["key_id", "account_id", "request_id"] {
+            let field = self.descriptor.input().get_field_by_name(name);
+            // Where it may be left out it is a filter.
+            if field.is_some_and(|field| !field.supports_presence()) {
                 message.set_field_by_name(name, Value::String(id.to_owned()));
             }
         }
@@ -109,7 +111,8 @@ impl Method {
 
     /// Whether its request names a key.
     pub(crate) fn is_about_a_key(&self) -> bool {
-        self.descriptor.input().get_field_by_name("key_id").is_some()
+        let key_id = self.descriptor.input().get_field_by_name("key_id");
+        key_id.is_some_and(|field| !field.supports_presence())
     }
 }
 

@@ -27,6 +27,7 @@ const TABLE: &[(&str, u16, Code, &str)] = &[
     ("invalid_request_error", 400, Code::InvalidArgument, "invalid_request_error"),
     ("key_not_found", 404, Code::NotFound, "not_found_error"),
     ("account_not_found", 404, Code::NotFound, "not_found_error"),
+    ("request_not_found", 404, Code::NotFound, "not_found_error"),
     ("model_not_found", 404, Code::NotFound, "not_found_error"),
     ("route_not_found", 404, Code::NotFound, "not_found_error"),
     ("method_not_allowed", 405, Code::Unimplemented, "invalid_request_error"),
