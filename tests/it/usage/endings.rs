@@ -4,7 +4,11 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::{World, added_up, requests};
-use crate::support::{actors::Caller, stores::on_every_store, upstream::Reply};
+use crate::support::{
+    actors::Caller,
+    stores::{Place, on_every_store},
+    upstream::Reply,
+};
 
 const OFFERING: &str = r#"{"model":"gpt-4o","messages":[],"tools":[{"type":"function","function":{"name":"gone","description":"a tool that nobody may use"}},{"type":"function","function":{"name":"a"}}]}"#;
 const STREAMING: &str = r#"{"model":"gpt-4o","stream":true,"messages":[]}"#;
@@ -118,12 +122,8 @@ async fn records_days_keys_and_summary_add_up_after_every_ending_and_a_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_says_what_was_asked_and_what_came_of_it() {
-    let world = World::at(&crate::support::stores::Place::sqlite()).await;
-    let rest =
-        world.agent.rest().with_headers(world.agent.rest().request(http::Method::GET, "/").headers().clone());
-    let rest = headers
-        .into_iter()
-        .fold(rest, |rest, (name, value): (http::HeaderName, String)| rest.with(name, &value));
+    let world = World::at(&Place::sqlite()).await;
+    let rest = world.agent.rest().with("x-orqen-session-id".parse().unwrap(), "chat 7");
     let answer = rest.send(http::Method::POST, crate::chat::CHAT, OFFERING).await;
     let id = answer.header("x-request-id").to_owned();
     let server = world.server.restart().await;

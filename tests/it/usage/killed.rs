@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::{Days, NaiveDate};
 use orqen::{
     clock::SystemClock,
     config::{Config, Environment},
@@ -50,7 +49,8 @@ impl Process {
     }
 
     async fn chats(&self) {
-        self.rest.post(CHAT, &json!({"model": "orqen/demo", "messages": []})).await.success();
+        let body = json!({"model": "orqen/demo", "messages": [{"role": "user", "content": "x"}]});
+        self.rest.post(CHAT, &body).await.success();
     }
 
     fn signal(&self, signal: &str) {
@@ -87,8 +87,7 @@ async fn recorded(place: &Place) -> i64 {
     let records = store.usage().requests(account, &RecordFilter::default(), page).await.unwrap();
     let mut sums = Totals::default();
     records.iter().for_each(|record| sums += Totals::from(record));
-    let (from, to) = (NaiveDate::from_ymd_opt(2020, 1, 1).unwrap(), NaiveDate::MAX - Days::new(1));
-    let to = to.min(NaiveDate::from_ymd_opt(9999, 1, 1).unwrap());
+    let (from, to) = ["2020-01-01", "9999-01-01"].map(|day| day.parse().unwrap()).into();
     assert_eq!(store.usage().totals(account, None, from, to).await.unwrap(), sums);
     store.close().await;
     sums.requests()
