@@ -41,17 +41,15 @@ use crate::{
 };
 
 /// Headers of answers that a browser's script may read.
-const EXPOSED: [HeaderName; 18] = [
+const EXPOSED: [HeaderName; 16] = [
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),
     HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("retry-after"),
     HeaderName::from_static("x-ratelimit-limit-requests"),
     HeaderName::from_static("x-ratelimit-remaining-requests"),
     HeaderName::from_static("x-ratelimit-reset-requests"),
     HeaderName::from_static("x-orqen-tokens-saved"),
-    HeaderName::from_static("x-orqen-prune-skipped"),
     HeaderName::from_static("x-orqen-tools-input"),
     HeaderName::from_static("x-orqen-tools-denied"),
     HeaderName::from_static("x-orqen-tools-output"),
