@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "its figures are what it is for")]
 
 use std::{
+    hint::black_box,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -100,7 +101,10 @@ async fn measured(folder: &std::path::Path, records: u32) -> Figures {
     let middle = record(records / 2, records);
     let page = |before| RecordPage { size: 100, before };
     let figures = Figures {
-        summary: median(async || drop(usage.totals(ACCOUNT, None, from, to).await.unwrap())).await,
+        summary: median(async || {
+            black_box(usage.totals(ACCOUNT, None, from, to).await.unwrap());
+        })
+        .await,
         daily: median(async || drop(usage.daily(ACCOUNT, from, to).await.unwrap())).await,
         first_page: median(async || drop(usage.requests(ACCOUNT, &any, page(None)).await.unwrap())).await,
         deep_page: median(async || {
