@@ -112,8 +112,8 @@ impl RateLimiter {
         Ok(permit)
     }
 
-    /// Counts the tokens that a request of the time `at` saved, once they are known, for its key and its account.
-    /// Call it before or after they are written to the store, but no later than a few seconds after the request.
+    /// Counts the tokens that a request of the time `at` saved, for its key and its account. Call it once they are
+    /// known: a few seconds later the subject may be forgotten, and the store has to have them.
     pub fn saved(&self, account: AccountId, key: Option<KeyId>, at: DateTime<Utc>, tokens: u64) {
         let tokens = i64::try_from(tokens).unwrap_or(i64::MAX);
         for id in [SubjectId::caller(account, key), SubjectId::whole(account)] {
@@ -218,10 +218,11 @@ fn count(
 
 /// The slots that a request needs.
 pub(super) fn slots(claims: &Claims) -> Slots {
-    Slots::of(claims.each_ref().map(|claim| {
-        let limited = claim.as_ref().filter(|claim| claim.rules.concurrent_requests.is_some());
-        limited.map(|claim| Arc::clone(&claim.ledger))
-    }))
+    let ledgers = claims.each_ref().map(|claim| claim.as_ref().map(|claim| Arc::clone(&claim.ledger)));
+    let limited = claims
+        .each_ref()
+        .map(|claim| claim.as_ref().is_some_and(|claim| claim.rules.concurrent_requests.is_some()));
+    Slots::of(ledgers, limited)
 }
 
 impl Claim {

@@ -26,10 +26,13 @@ impl Permit {
     }
 }
 
-/// Slots of up to two subjects.
-#[derive(Debug, Default)]
+/// Slots of up to two subjects. The ledgers of those without such a limit are held too: what a long stream saves is
+/// counted at its end, and a subject is not forgotten while somebody holds it.
+#[derive(Debug)]
 pub(super) struct Slots {
     ledgers: [Option<Arc<Ledger>>; 2],
+    /// Which of them have a limit of requests at the same time.
+    limited: [bool; 2],
     /// What is held of each once it is counted here.
     held: Option<Hold>,
     lease: Option<Lease>,
@@ -45,9 +48,9 @@ struct Lease {
 }
 
 impl Slots {
-    /// Of the ledgers whose rules limit requests at the same time; nothing is held yet.
-    pub(super) fn of(ledgers: [Option<Arc<Ledger>>; 2]) -> Self {
-        Self { ledgers, held: None, lease: None }
+    /// Of a request's ledgers; nothing is held yet.
+    pub(super) fn of(ledgers: [Option<Arc<Ledger>>; 2], limited: [bool; 2]) -> Self {
+        Self { ledgers, limited, held: None, lease: None }
     }
 
     /// With the number of a lease.
@@ -75,17 +78,18 @@ impl Slots {
     }
 
     pub(super) fn any(&self) -> bool {
-        self.ledgers.iter().any(Option::is_some)
+        self.limited.contains(&true)
     }
 
     pub(super) fn has(&self, place: usize) -> bool {
-        self.ledgers.get(place).is_some_and(Option::is_some)
+        self.limited.get(place).is_some_and(|limited| *limited)
     }
 }
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        for ledger in self.ledgers.iter().flatten() {
+        let ledgers = self.ledgers.iter().zip(self.limited).filter(|(_, limited)| *limited);
+        for ledger in ledgers.filter_map(|(ledger, _)| ledger.as_ref()) {
             if let Some(hold) = self.held {
                 ledger.release(hold);
             }
