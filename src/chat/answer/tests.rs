@@ -37,18 +37,25 @@ impl Answer {
         let (provider, pieces) = mpsc::unbounded_channel();
         let pieces = tokio_stream::wrappers::UnboundedReceiverStream::new(pieces);
         let body = StreamBody::new(pieces).boxed_unsync();
-        Self::of(status, media, body, Some(provider))
+        Self::of((status, media, false), body, Some(provider))
+    }
+
+    /// A stream whose client did not ask for its usage.
+    fn hiding_usage() -> Self {
+        let (provider, pieces) = mpsc::unbounded_channel();
+        let pieces = tokio_stream::wrappers::UnboundedReceiverStream::new(pieces);
+        let body = StreamBody::new(pieces).boxed_unsync();
+        Self::of((StatusCode::OK, "text/event-stream", true), body, Some(provider))
     }
 
     /// A provider's answer without a body.
     fn empty(status: StatusCode) -> Self {
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        Self::of(status, "application/json", body, None)
+        Self::of((status, "application/json", false), body, None)
     }
 
     fn of(
-        status: StatusCode,
-        media: &'static str,
+        (status, media, hides_usage): (StatusCode, &'static str, bool),
         body: UpstreamBody,
         provider: Option<mpsc::UnboundedSender<Piece>>,
     ) -> Self {
@@ -75,7 +82,7 @@ impl Answer {
             response,
             tally: ToolTally::default(),
             pruned: Pruned::default(),
-            hides_usage: true,
+            hides_usage,
         };
         let answer = unmetered.metered(Running { pending: begun(&recorder), permit: permit() });
         assert_eq!(answer.headers.contains_key(header::CONTENT_LENGTH), media == "application/json");
@@ -255,7 +262,7 @@ async fn an_answer_without_a_body_is_recorded_though_nobody_asks_it_for_a_piece(
 
 #[tokio::test]
 async fn usage_that_was_not_asked_for_is_counted_and_kept_back() {
-    let mut answer = Answer::events();
+    let mut answer = Answer::hiding_usage();
     answer.provider_sends("data: {\"choices\":[{}]}\n\n");
     answer.provider_sends("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,");
     answer.provider_sends("\"completion_tokens\":2}}\n\ndata: [DONE]\n\n");
@@ -265,4 +272,14 @@ async fn usage_that_was_not_asked_for_is_counted_and_kept_back() {
     assert!(answer.piece().await.is_none());
     let record = answer.record().await;
     assert_eq!((record.complete, record.prompt_tokens, record.completion_tokens), (1, 7, 2));
+}
+
+#[tokio::test]
+async fn of_a_stream_that_breaks_within_an_event_the_error_is_told() {
+    let mut answer = Answer::hiding_usage();
+    answer.provider_sends("data: {\"choices\"");
+    answer.provider_fails(broken());
+    let event = answer.text().await;
+    assert!(event.starts_with("data: {\"error\"") && event.contains("upstream_unreachable"), "{event}");
+    assert!(answer.piece().await.is_none());
 }
