@@ -152,6 +152,9 @@ impl ChatPipeline {
         let prepared = permitted.keep(&choice.selection, route.model.as_deref());
         pending.tools(prepared.tally(), prepared.removed_by_lists(), prepared.removed_by_selection());
         pending.routing(choice.routing);
+        if choice.missed {
+            pending.missed();
+        }
         let tokens_saved = self.tokenizer.known(prepared.removed().iter().map(|json| &json[..]));
         let pruned = Pruned { routing: choice.routing, skipped: choice.skipped, tokens_saved };
         pending.sent();

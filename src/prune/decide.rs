@@ -81,9 +81,12 @@ impl Pruner {
             return unpruned(Skipped::Timeout);
         }
         let known = self.settings.pins.then(|| self.pins.find(conversation_id)).flatten();
-        if let (Some(pin), Some(offer)) = (&known, &offer) {
-            self.count_missed(&index, &conversation, pin, |place| offer.missed(place, ask.now));
-        }
+        let missed = match (&known, &offer) {
+            (Some(pin), Some(offer)) => {
+                self.count_missed(&index, &conversation, pin, |place| offer.missed(place, ask.now))
+            }
+            _ => false,
+        };
         let (pin, changed) = renewed(&index, &scored, ask, known.as_ref());
         if self.settings.pins && changed {
             self.pins.keep(conversation_id, Arc::clone(&pin));
@@ -93,14 +96,14 @@ impl Pruner {
         };
         let selection = selection(tools.len(), tier);
         if selection == Selection::All {
-            return Choice { changed, routing: Some(routing), ..unpruned(Skipped::NoEvidence) };
+            return Choice { changed, missed, routing: Some(routing), ..unpruned(Skipped::NoEvidence) };
         }
         let kept: Arc<[bool]> = (0..tools.len()).map(|place| tier(place).is_some()).collect();
         let ticket = offer.map(|offer| {
             offer.went(&kept);
             Ticket { at: ask.now, offer, chosen: Some(chosen(kept)) }
         });
-        Choice { selection, routing: Some(routing), skipped: None, ticket, changed }
+        Choice { selection, routing: Some(routing), skipped: None, ticket, changed, missed }
     }
 
     /// The set that these tools are to the account; `None` when reading those that are new takes too long.
@@ -159,17 +162,25 @@ impl Pruner {
         Question::new(&conversation, tools, self.settings.depth)
     }
 
-    /// Counts the latest call when it was to a tool that pruning had removed, of which the answer's side has not
-    /// taken note: it would be in the set.
-    fn count_missed(&self, index: &Index, conversation: &Conversation, pin: &Pin, note: impl FnOnce(usize)) {
+    /// Counts the latest call, and says so, when it was to a tool that pruning had removed, of which the answer's side
+    /// has not taken note: it would be in the set.
+    fn count_missed(
+        &self,
+        index: &Index,
+        conversation: &Conversation,
+        pin: &Pin,
+        note: impl FnOnce(usize),
+    ) -> bool {
         if !conversation.after_tool {
-            return;
+            return false;
         }
         let missed = conversation.called.last().and_then(|name| index.named(name));
-        if let Some(place) = missed.filter(|place| !pin.contains_key(&index.ids[*place])) {
+        let missed = missed.filter(|place| !pin.contains_key(&index.ids[*place]));
+        if let Some(place) = missed {
             self.misses.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             note(place);
         }
+        missed.is_some()
     }
 
     /// Whether a conversation is one of those that are not pruned. By its hash, so that all of its turns are or are

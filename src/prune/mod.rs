@@ -121,6 +121,8 @@ pub struct Choice {
     pub ticket: Option<Ticket>,
     /// How the conversation's set stands to the one before: it changed, or there was none.
     pub changed: bool,
+    /// Whether the call that the conversation came back from was a recall miss that its answer did not show.
+    pub missed: bool,
 }
 
 /// What was offered and what went on, until it is known what was called.
@@ -281,6 +283,7 @@ impl Choice {
             skipped: Some(skipped),
             ticket: None,
             changed: false,
+            missed: false,
         }
     }
 

@@ -113,6 +113,11 @@ impl Pending {
         });
     }
 
+    /// Notes a recall miss that only this request showed: a call of the turn before.
+    pub fn missed(&mut self) {
+        self.note(|record| record.recall_misses = record.recall_misses.saturating_add(1));
+    }
+
     /// Notes the provider's figures.
     pub fn tokens(&mut self, tokens: Tokens) {
         self.note(|record| record.tokens = tokens);

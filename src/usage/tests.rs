@@ -409,6 +409,7 @@ async fn a_record_says_what_was_noted_and_its_latencies_add_up() {
     request.piece();
     advance(1_000);
     request.piece();
+    request.missed();
     request.called(2, 1);
     request.end(Ended::Complete);
     books.stop().await;
@@ -421,7 +422,7 @@ async fn a_record_says_what_was_noted_and_its_latencies_add_up() {
     let tokenizer = Tokenizer::new();
     let tokens = |json| i64::from(tokenizer.count(json));
     assert_eq!(record.saved, Saved { pruning: tokens(b"{}"), lists: tokens(WEATHER) });
-    assert_eq!((record.status, record.called, record.recall_misses), (Some(200), 2, 1));
+    assert_eq!((record.status, record.called, record.recall_misses), (Some(200), 2, 2));
     assert_eq!((record.policy_revision, record.routing), (Some(3), Some(Routing::Keyword)));
     assert_eq!(*books.told.lock().unwrap(), [(record.id, tokens(b"{}").unsigned_abs())]);
     assert_eq!(Totals::from(&record), books.ledger.totals());

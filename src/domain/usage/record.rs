@@ -151,7 +151,8 @@ pub struct Record {
     pub routing: Option<Routing>,
     /// Tool calls in the answer.
     pub called: u32,
-    /// Those of them to tools that the client had offered and pruning had removed.
+    /// Those of them to tools that the client had offered and pruning had removed, and such a call of the turn before
+    /// that its answer did not show.
     pub recall_misses: u32,
     /// The provider's figures.
     pub tokens: Tokens,

@@ -311,3 +311,35 @@ async fn old_records_are_deleted_bit_by_bit_and_their_sums_stay() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn sqlite_goes_by_the_index_of_a_filter_and_never_through_a_whole_account() {
+    use sea_orm::QueryTrait;
+
+    use crate::store::usage::records::select;
+
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::at(format!("sqlite://{}", folder.path().join("orqen.db").display())).await;
+    let reads = world.store.0.database.reads();
+    let any = RecordFilter::default;
+    let place = Some((world.now(), RequestId::from_bytes([1; 16])));
+    let late = Some(world.now());
+    for (filter, index) in [
+        (any(), "PRIMARY KEY"),
+        (RecordFilter { key_id: Some(KeyId(Uuid::nil())), ..any() }, "usage_record_by_key"),
+        (RecordFilter { model: Some("m".into()), ..any() }, "usage_record_by_model"),
+        (RecordFilter { status: Some(500), ..any() }, "usage_record_by_status"),
+        (RecordFilter { session: Some("s".into()), ..any() }, "usage_record_by_session"),
+        (RecordFilter { session: Some("s".into()), status: Some(200), ..any() }, "usage_record_by_session"),
+        (RecordFilter { status: Some(500), since: late, until: late, ..any() }, "usage_record_by_status"),
+    ] {
+        for before in [None, place] {
+            let page = RecordPage { size: 10, before };
+            let mut plan = select(AccountId(Uuid::nil()), &filter, page).build(sea_orm::DbBackend::Sqlite);
+            plan.sql = format!("EXPLAIN QUERY PLAN {}", plan.sql);
+            let steps = reads.query_all_raw(plan).await.unwrap();
+            let steps: Vec<String> = steps.iter().map(|step| step.try_get("", "detail").unwrap()).collect();
+            assert!(steps.len() == 1 && steps[0].contains(index), "{filter:?} {before:?}: {steps:?}");
+        }
+    }
+}

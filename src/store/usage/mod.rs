@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-mod records;
+pub(super) mod records;
 mod writing;
 
 pub use records::{RecordFilter, RecordPage};

@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
     sea_query::{Expr, Query},
 };
 use uuid::Uuid;
@@ -63,31 +64,7 @@ impl UsageStore {
         filter: &RecordFilter,
         page: RecordPage,
     ) -> Result<Vec<Record>, StoreError> {
-        let mut select = Entity::find().filter(Column::AccountId.eq(account.0));
-        if let Some(KeyId(key)) = filter.key_id {
-            select = select.filter(Column::KeyId.eq(key));
-        }
-        if let Some(model) = &filter.model {
-            select = select.filter(Column::Model.eq(storable_text(model)));
-        }
-        if let Some(status) = filter.status {
-            select = select.filter(Column::Status.eq(i32::from(status)));
-        }
-        if let Some(session) = &filter.session {
-            select = select.filter(Column::Session.eq(storable_text(session)));
-        }
-        if let Some(since) = filter.since {
-            select = select.filter(Column::At.gte(since));
-        }
-        if let Some(until) = filter.until {
-            select = select.filter(Column::At.lt(until));
-        }
-        if let Some((at, id)) = page.before {
-            let place = Expr::tuple([Column::At.into_expr(), Column::Id.into_expr()]);
-            let last = Expr::tuple([Expr::val(storable_time(at)), Expr::val(Uuid::from_bytes(id.bytes()))]);
-            select = select.filter(place.lt(last));
-        }
-        let select = select.order_by_desc(Column::At).order_by_desc(Column::Id).limit(u64::from(page.size));
+        let select = select(account, filter, page);
         bounded(async {
             let rows = select.all(self.database.reads()).await?;
             Ok(rows.into_iter().map(record_from_row).collect())
@@ -159,6 +136,39 @@ impl UsageStore {
         })
         .await
     }
+}
+
+/// The account's requests that fit `filter`, newest first, of one page.
+pub(in crate::store) fn select(
+    account: AccountId,
+    filter: &RecordFilter,
+    page: RecordPage,
+) -> Select<Entity> {
+    let mut select = Entity::find().filter(Column::AccountId.eq(account.0));
+    if let Some(KeyId(key)) = filter.key_id {
+        select = select.filter(Column::KeyId.eq(key));
+    }
+    if let Some(model) = &filter.model {
+        select = select.filter(Column::Model.eq(storable_text(model)));
+    }
+    if let Some(status) = filter.status {
+        select = select.filter(Column::Status.eq(i32::from(status)));
+    }
+    if let Some(session) = &filter.session {
+        select = select.filter(Column::Session.eq(storable_text(session)));
+    }
+    if let Some(since) = filter.since {
+        select = select.filter(Column::At.gte(since));
+    }
+    if let Some(until) = filter.until {
+        select = select.filter(Column::At.lt(until));
+    }
+    if let Some((at, id)) = page.before {
+        let place = Expr::tuple([Column::At.into_expr(), Column::Id.into_expr()]);
+        let last = Expr::tuple([Expr::val(storable_time(at)), Expr::val(Uuid::from_bytes(id.bytes()))]);
+        select = select.filter(place.lt(last));
+    }
+    select.order_by_desc(Column::At).order_by_desc(Column::Id).limit(u64::from(page.size))
 }
 
 pub(super) fn row_from_record(record: &Record) -> Model {
