@@ -114,8 +114,11 @@ async fn a_new_key_has_used_nothing_at_the_primary_path_and_the_alias() {
         let (agent, _) = server.operator().equip(json!({"name": "agent", "scopes": ["chat"]})).await;
         let none = json!({
             "requests": {"total": 0, "complete": 0, "client": 0, "upstream": 0, "error": 0},
-            "tools": {"input": 0, "denied": 0, "output": 0},
+            "tools": {"input": 0, "denied": 0, "output": 0, "would_deny": 0, "called": 0},
             "estimated_tokens_saved": 0,
+            "tokens": {"prompt": 0, "completion": 0, "cached": 0},
+            "tokens_saved": {"by_pruning": 0, "by_lists": 0},
+            "recall_misses": 0,
         });
         for (rest, account) in [(server.operator().rest(), none.clone()), (agent.rest(), json!(null))] {
             for path in ["/v1/usage/summary", "/v1/account/usage/summary"] {
