@@ -134,4 +134,4 @@ pub(crate) const CORPUS: &[(&str, &str)] = &[
 ];
 
 /// The same habits in a request that streams.
-pub(crate) const STREAMED: &str = "{ \"stream\" : true,\n\t\"model\":\"gpt-4o\", \"seed\":12345678901234567890,\"messages\":[ ] , \"stream_options\":{\"include_usage\":false , \"x\":[ ]} }\n";
+pub(crate) const STREAMED: &str = "{ \"stream\" : true,\n\t\"model\":\"gpt-4o\", \"seed\":12345678901234567890,\"messages\":[ ] , \"stream_options\":{\"include_usage\":true , \"x\":[ ]} }\n";

@@ -15,6 +15,9 @@ use crate::{
 };
 
 const STREAMING: &str = r#"{"model":"gpt-4o","stream":true,"messages":[]}"#;
+/// One whose client wants its usage, so that nothing is kept back.
+const TOLD: &str =
+    r#"{"model":"gpt-4o","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#;
 
 /// The agent over HTTP/1.1 and over HTTP/2: a client leaves in different ways.
 fn both(agent: &Agent) -> [Agent; 2] {
@@ -80,7 +83,7 @@ async fn a_stream_that_the_provider_cuts_ends_with_an_error_event_and_without_do
     let agent = house.agent().await;
     for (piece, before) in [("data: 1\n\n", "data: "), ("data: {\"half\":", "\n\ndata: ")] {
         let stream = house.upstream.will_stream();
-        let mut answer = agent.opens(STREAMING).await;
+        let mut answer = agent.opens(TOLD).await;
         stream.send(piece);
         assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), piece);
         stream.cut();
@@ -155,4 +158,35 @@ async fn many_small_pieces_come_without_a_stall() {
     // Nagle and delayed ACK cost 40 ms a piece: twenty seconds for these, on either side.
     assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
     stream.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_asked_for_its_usage_which_a_client_who_did_not_ask_does_not_see() {
+    let house = House::new().await;
+    let agent = house.agent().await;
+    let chunk = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}],\"usage\":null}\n\n";
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3,\"prompt_tokens_details\":{\"cached_tokens\":4}}}\n\n";
+    let done = "data: [DONE]\n\n";
+    let refusing = TOLD.replace("true},", "false},").leak();
+    for (request, told) in [(STREAMING, false), (&*refusing, false), (TOLD, true)] {
+        house.upstream.will(Reply::events(&[chunk, usage, done]));
+        let got = agent.opens(request).await.collect().await.unwrap().to_bytes();
+        assert_eq!(got, format!("{chunk}{}{done}", if told { usage } else { "" }), "{request}");
+        let sent: Value = serde_json::from_str(&house.upstream.last().text()).unwrap();
+        assert_eq!(sent["stream_options"], json!({"include_usage": true}));
+    }
+    let summary = settled(&agent, 3).await;
+    assert_eq!(summary["tokens"], json!({"prompt": 27, "completion": 9, "cached": 12}));
+}
+
+/// The caller's summary once so many requests are in it.
+async fn settled(agent: &Agent, requests: i64) -> Value {
+    for _ in 0..200 {
+        let summary = agent.rest().get("/v1/usage/summary").await.success();
+        if summary["requests"]["total"] == requests {
+            return summary;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{requests} requests were not recorded");
 }

@@ -45,7 +45,7 @@ async fn a_name_is_all_that_a_key_needs() {
         {
             assert_eq!(issued[absent], json!(null), "{absent}");
         }
-        assert_eq!(issued["limits"]["rate_limit_rpm"], json!({"value": 60, "source": "policy"}));
+        assert_eq!(issued["limits"]["rate_limit_rpm"], json!({"value": null, "source": "policy"}));
         assert_eq!(issued["limits"]["daily_token_budget"], json!({"value": null, "source": "policy"}));
         assert_eq!(Uuid::parse_str(id(&issued)).unwrap().get_version_num(), 7);
         let first = operator.me().await.success();

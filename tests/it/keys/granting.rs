@@ -4,7 +4,12 @@ use serde_json::{Value, json};
 
 use crate::{
     keys::{id, shown, with_an_operator},
-    support::{actors::Caller, issuer::claims, server::TestServer},
+    support::{
+        actors::Caller,
+        issuer::claims,
+        server::{Settings, TestServer},
+        stores::Place,
+    },
 };
 
 /// A key that is bound in every way.
@@ -105,7 +110,7 @@ async fn a_bound_key_cannot_lift_its_own_bounds_nor_touch_a_freer_sibling() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_limit_can_only_tighten_the_policy() {
-    let server = TestServer::new().await;
+    let server = TestServer::start(Settings::at(&Place::sqlite()).as_delivered()).await;
     let operator = server.operator();
     let body = json!({"name": "greedy", "rate_limit_rpm": 61});
     let refused = operator.create_key(body).await.refused(403, "privilege_escalation");

@@ -41,8 +41,9 @@ async fn without_bootstrap_nothing_is_made() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_of_the_configuration_is_what_the_first_account_starts_with() {
-    let settings =
-        Settings::at(&Place::sqlite()).toml("[policy]\nrequests_per_minute = 7\nmax_keys = \"unlimited\"");
+    let settings = Settings::at(&Place::sqlite())
+        .as_delivered()
+        .toml("[policy]\nrequests_per_minute = 7\nmax_keys = \"unlimited\"");
     let server = TestServer::start(settings).await;
     let policy = server.operator().me().await.success()["account"]["policy"].clone();
     assert_eq!((&policy["requests_per_minute"], &policy["max_keys"]), (&json!(7), &json!(null)));

@@ -65,6 +65,17 @@ impl Settings {
         settings
     }
 
+    /// With the limits that a user starts with.
+    pub(crate) fn as_delivered(self) -> Self {
+        [
+            "POLICY__REQUESTS_PER_MINUTE",
+            "LIMITS__ACCOUNT_REQUESTS_PER_MINUTE",
+            "LIMITS__FAILED_AUTH_PER_MINUTE",
+        ]
+        .iter()
+        .fold(self, |settings, name| settings.variable(&format!("ORQEN_{name}"), ""))
+    }
+
     /// Text of `orqen.toml`, after what was given before.
     pub(crate) fn toml(mut self, text: &str) -> Self {
         self.toml.push_str(text);
