@@ -175,8 +175,7 @@ fn request(turn: usize, house: &str) -> Bytes {
     body.push_str(
         r#"{"role":"system","content":"You are the assistant of a small company and its people."}"#,
     );
-    for earlier in 0..turn {
-        let wish = WISHES[earlier];
+    for wish in &WISHES[..turn] {
         let _ = write!(
             body,
             r#",{{"role":"user","content":"{wish}"}},{{"role":"assistant","content":"It is done: {wish}"}}"#

@@ -34,6 +34,13 @@ pub struct Failure {
     param: Option<String>,
     fields: Vec<Violation>,
     retry_after: Option<Duration>,
+    /// Boxed: few failures have it, and all are moved around.
+    more: Option<Box<More>>,
+}
+
+/// What few failures say.
+#[derive(Debug, Clone, Default)]
+struct More {
     allow: Vec<Method>,
     requests: Option<Requests>,
     /// Whose limit was reached, and how that is said.
@@ -50,9 +57,7 @@ impl Failure {
             fields: Vec::new(),
             retry_after: matches!(reason, Reason::StoreUnavailable | Reason::Overloaded)
                 .then_some(Duration::from_secs(1)),
-            allow: Vec::new(),
-            requests: None,
-            quota: None,
+            more: None,
         }
     }
 
@@ -92,7 +97,7 @@ impl Failure {
     /// The same failure, with the methods that the path takes.
     #[must_use]
     pub fn allowing(mut self, methods: Vec<Method>) -> Self {
-        self.allow = methods;
+        self.more.get_or_insert_default().allow = methods;
         self
     }
 
@@ -106,14 +111,16 @@ impl Failure {
     /// The same failure, of a limit of `subject`.
     #[must_use]
     pub fn of_quota(mut self, subject: String, description: String) -> Self {
-        self.quota = Some((subject, description));
+        self.more.get_or_insert_default().quota = Some((subject, description));
         self
     }
 
     /// The same failure, with where the limit of requests stands.
     #[must_use]
     pub fn with_requests(mut self, requests: Option<Requests>) -> Self {
-        self.requests = requests;
+        if requests.is_some() || self.more.is_some() {
+            self.more.get_or_insert_default().requests = requests;
+        }
         self
     }
 
@@ -186,11 +193,12 @@ impl Failure {
             // Rounded up: whoever comes back earlier is refused again.
             headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_millis().div_ceil(1000) as u64));
         }
-        request_headers(this.requests, headers);
+        let more = this.more.unwrap_or_default();
+        request_headers(more.requests, headers);
         if this.reason == Reason::InvalidApiKey {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        let allow = this.allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+        let allow = more.allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
         if let (false, Ok(allow)) = (allow.is_empty(), HeaderValue::from_str(&allow)) {
             headers.insert(header::ALLOW, allow);
         }
@@ -297,11 +305,13 @@ impl From<Failure> for Status {
         if let Some(delay) = failure.retry_after {
             details.set_retry_info(Some(delay));
         }
-        if let Some((subject, description)) = failure.quota {
-            details.add_quota_failure_violation(subject, description);
-        }
         let mut headers = HeaderMap::new();
-        request_headers(failure.requests, &mut headers);
+        if let Some(more) = failure.more {
+            request_headers(more.requests, &mut headers);
+            if let Some((subject, description)) = more.quota {
+                details.add_quota_failure_violation(subject, description);
+            }
+        }
         Status::with_error_details_and_metadata(
             failure.reason.grpc(),
             bounded(failure.message),
