@@ -172,7 +172,7 @@ async fn a_stream_is_asked_for_its_usage_which_a_client_who_did_not_ask_does_not
         house.upstream.will(Reply::events(&[chunk, usage, done]));
         let got = agent.opens(request).await.collect().await.unwrap().to_bytes();
         assert_eq!(got, format!("{chunk}{}{done}", if told { usage } else { "" }), "{request}");
-        let sent: Value = serde_json::from_str(&house.upstream.last().text()).unwrap();
+        let sent: Value = serde_json::from_str(house.upstream.last().text()).unwrap();
         assert_eq!(sent["stream_options"], json!({"include_usage": true}));
     }
     let summary = settled(&agent, 3).await;

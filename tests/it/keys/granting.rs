@@ -110,7 +110,7 @@ async fn a_bound_key_cannot_lift_its_own_bounds_nor_touch_a_freer_sibling() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_limit_can_only_tighten_the_policy() {
-    let server = TestServer::start(Settings::at(&Place::sqlite()).as_delivered()).await;
+    let server = TestServer::start(Settings::at(&Place::sqlite()).with_delivered_limits()).await;
     let operator = server.operator();
     let body = json!({"name": "greedy", "rate_limit_rpm": 61});
     let refused = operator.create_key(body).await.refused(403, "privilege_escalation");

@@ -42,7 +42,7 @@ async fn without_bootstrap_nothing_is_made() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_of_the_configuration_is_what_the_first_account_starts_with() {
     let settings = Settings::at(&Place::sqlite())
-        .as_delivered()
+        .with_delivered_limits()
         .toml("[policy]\nrequests_per_minute = 7\nmax_keys = \"unlimited\"");
     let server = TestServer::start(settings).await;
     let policy = server.operator().me().await.success()["account"]["policy"].clone();

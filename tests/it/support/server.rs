@@ -66,7 +66,7 @@ impl Settings {
     }
 
     /// With the limits that a user starts with.
-    pub(crate) fn as_delivered(self) -> Self {
+    pub(crate) fn with_delivered_limits(self) -> Self {
         [
             "POLICY__REQUESTS_PER_MINUTE",
             "LIMITS__ACCOUNT_REQUESTS_PER_MINUTE",
