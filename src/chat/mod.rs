@@ -22,7 +22,7 @@ use crate::{
     clock::SharedClock,
     domain::{
         caller::Caller,
-        chat_request::{Bounds, ChatRequest, PermittedRequest, Refused},
+        chat_request::{Bounds, ChatRequest, PermittedRequest, PreparedRequest, Refused},
         key::AccountId,
         limits::{Limits, OwnLimits},
         policy::{Account, PruneMode},
@@ -155,7 +155,7 @@ impl ChatPipeline {
         if choice.missed {
             pending.missed();
         }
-        let tokens_saved = self.tokenizer.known(prepared.removed().iter().map(|json| &json[..]));
+        let tokens_saved = self.known_tokens(&prepared);
         let pruned = Pruned { routing: choice.routing, skipped: choice.skipped, tokens_saved };
         pending.sent();
         let response = self.client.send(&route.upstream, &prepared, headers).await?;
@@ -167,6 +167,12 @@ impl ChatPipeline {
             pruned,
             hides_usage: prepared.hides_usage(),
         })
+    }
+
+    /// The tokens of what was removed, where the writer of usage has counted it before, in the same two parts.
+    fn known_tokens(&self, prepared: &PreparedRequest) -> Option<u64> {
+        let known = |removed: &[Bytes]| self.tokenizer.known(removed.iter().map(|json| &json[..]));
+        Some(known(prepared.removed_by_lists())? + known(prepared.removed_by_selection())?)
     }
 
     /// How the tools that an account's agents offer have fared.

@@ -79,6 +79,10 @@ impl Tokenizer {
     /// The tokens of definitions that were counted before, in the same order; `None` where they were not. Cheap enough
     /// for the path of a request: it hashes them, and no more.
     pub fn known<'a>(&self, definitions: impl Iterator<Item = &'a [u8]>) -> Option<u64> {
+        let mut definitions = definitions.peekable();
+        if definitions.peek().is_none() {
+            return Some(0);
+        }
         self.sums.get(&self.set(definitions))
     }
 

@@ -217,3 +217,24 @@ async fn an_operator_sees_how_the_tools_fare_and_what_to_change() {
     assert_eq!([names(&page), names(&rest)].concat(), names(&health));
     assert_eq!(rest["next_page_token"], "");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tokens_saved_are_told_once_they_have_been_counted() {
+    let house = house().await;
+    let agent = house.denied(&["*_lamp"]).await;
+    let first = agent.posts(asking("What is the weather in Oslo?")).await;
+    assert_eq!(first.header("x-orqen-tokens-saved"), "", "counting is never waited for");
+    let saved = async || {
+        for _ in 0..500 {
+            let answer = agent.posts(asking("What is the weather in Oslo?")).await;
+            if let Ok(saved) = answer.header("x-orqen-tokens-saved").parse::<u64>() {
+                return saved;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        panic!("the definitions were never counted");
+    };
+    let saved = saved().await;
+    // Of 60 definitions of some 60 tokens most are gone.
+    assert!((1_000..6_000).contains(&saved), "{saved}");
+}
