@@ -28,6 +28,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::{
     app::{
+        figures::Figures,
         grpc::Grpc,
         health::Health,
         linger::{self, Sent},
@@ -61,6 +62,8 @@ const EXPOSED: [HeaderName; 16] = [
 ];
 /// How long a browser may remember what it was allowed.
 const PREFLIGHT: Duration = Duration::from_secs(600);
+/// Where operators have their figures; to anybody else there is no such route.
+const METRICS: &str = "/metrics";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
@@ -70,20 +73,22 @@ pub(super) struct Front {
     rest: Transcoder<Backend>,
     grpc: Grpc,
     health: Arc<Health>,
+    figures: Figures,
     cors: Option<CorsLayer>,
     // With a port of their own, operators' services are not on the main one at all.
-    reflect_to_loopback: bool,
+    operators_on_loopback: bool,
 }
 
 impl Front {
     pub(super) fn new(
         rest: Transcoder<Backend>,
         grpc: Grpc,
-        health: Arc<Health>,
+        (health, figures): (Arc<Health>, Figures),
         config: &config::Server,
     ) -> anyhow::Result<Self> {
         let cors = if config.cors_origins.is_empty() { None } else { Some(cors(&config.cors_origins)?) };
-        Ok(Self { rest, grpc, health, cors, reflect_to_loopback: config.admin_listen.is_none() })
+        let operators_on_loopback = config.admin_listen.is_none();
+        Ok(Self { rest, grpc, health, figures, cors, operators_on_loopback })
     }
 
     /// The handler of the main port.
@@ -92,12 +97,12 @@ impl Front {
     ) -> Arc<impl Fn(Request<Incoming>, SocketAddr) -> Answer + Send + Sync + 'static> {
         Arc::new(move |request: Request<Incoming>, peer: SocketAddr| -> Answer {
             let front = Arc::clone(&self);
-            let operator = front.reflect_to_loopback && peer.ip().is_loopback();
+            let operator = front.operators_on_loopback && peer.ip().is_loopback();
             Box::pin(async move { front.answer(request, peer, operator).await })
         })
     }
 
-    /// The handler of the port for operators: the same, and reflection for whoever can reach it.
+    /// The handler of the port for operators: the same, with reflection and `/metrics` for whoever can reach it.
     pub(super) fn admin_handler(
         self: Arc<Self>,
     ) -> Arc<impl Fn(Request<Incoming>, SocketAddr) -> Answer + Send + Sync + 'static> {
@@ -138,6 +143,7 @@ impl Front {
             response.headers_mut().insert(REQUEST_ID, id);
         }
         log.status(response.status().as_u16());
+        self.figures.metrics.answered(protocol, response.status().as_u16());
         response.map(|body| Logged::new(body, log).boxed_unsync())
     }
 
@@ -175,17 +181,20 @@ impl Front {
             Protocol::Rest => match (request.method(), request.uri().path()) {
                 (&Method::GET | &Method::HEAD, "/healthz") => self.health.alive(),
                 (&Method::GET | &Method::HEAD, "/readyz") => self.health.readiness(),
-                (verb, path @ ("/healthz" | "/readyz")) => service::respond(
-                    Failure::new(
-                        Reason::MethodNotAllowed,
-                        format!("{path} does not take {verb}: ask it with GET"),
-                    )
-                    .allowing(vec![Method::GET, Method::HEAD]),
-                ),
+                (&Method::GET | &Method::HEAD, METRICS) if operator => self.figures.answer(),
+                (verb, path @ ("/healthz" | "/readyz")) => only_get(path, verb),
+                (verb, METRICS) if operator => only_get(METRICS, verb),
                 _ => self.rest.handle(request).await,
             },
         }
     }
+}
+
+fn only_get(path: &str, verb: &Method) -> Response<Body> {
+    let message = format!("{path} does not take {verb}: ask it with GET");
+    service::respond(
+        Failure::new(Reason::MethodNotAllowed, message).allowing(vec![Method::GET, Method::HEAD]),
+    )
 }
 
 /// What the request speaks, by its content type.

@@ -5,6 +5,7 @@
 
 mod bookkeeping;
 mod check;
+mod figures;
 mod first_start;
 mod front;
 mod grpc;
@@ -37,6 +38,7 @@ use crate::{
     server::Server,
     service::{self, Backend, Guard, Services},
     store::Store,
+    telemetry::Metrics,
     tokens::Tokenizer,
     upstream::{Catalog, EmbeddingModel, UpstreamClient},
     usage::OnCounted,
@@ -46,7 +48,7 @@ pub use self::{
     check::check,
     first_start::{FirstKey, open_peppers, open_store},
 };
-use self::{front::Front, grpc::Grpc, health::Health};
+use self::{figures::Figures, front::Front, grpc::Grpc, health::Health};
 
 /// How many addresses whose credentials were not known are remembered.
 const SOURCES: usize = 100_000;
@@ -92,7 +94,10 @@ impl App {
         let stop_writing = CancellationToken::new();
         let limiter = bookkeeping::limiter(&config, &store, (&tasks, stop_writing.clone())).await?;
         let (counting, tokenizer) = (limiter.clone(), Arc::new(Tokenizer::new()));
+        let metrics = Arc::new(Metrics::new());
+        let adding = Arc::clone(&metrics);
         let on_counted = Box::new(move |record: &Record, saved| {
+            adding.record(record);
             counting.saved(record.account_id, record.key_id, record.at, saved);
         });
         let counted = (&tokenizer, on_counted as OnCounted);
@@ -135,7 +140,7 @@ impl App {
             store: store.clone(),
             peppers,
             authenticator: Arc::clone(&authenticator),
-            chat,
+            chat: Arc::clone(&chat),
             clock: Arc::clone(&clock),
             policy: config.policy.values(),
             limits: config.limits.clone(),
@@ -146,6 +151,13 @@ impl App {
             config.limits.account_requests_per_minute,
             Arc::clone(&clock),
         )?);
+        let figures = Figures {
+            metrics,
+            authenticator: Arc::clone(&authenticator),
+            chat,
+            guard: Arc::clone(&guard),
+            started_at: clock.now(),
+        };
         let health = Arc::new(Health::new(Arc::clone(&authenticator), &config.store));
         let transcoder = Transcoder::new(
             &proto::POOL,
@@ -153,7 +165,7 @@ impl App {
             Backend::new(Arc::clone(&guard), services.clone()),
         )?;
         let grpc = Grpc::new(guard, services.routes, &health, config.limits.body_timeout)?;
-        let front = Arc::new(Front::new(transcoder, grpc, Arc::clone(&health), &config.server)?);
+        let front = Arc::new(Front::new(transcoder, grpc, (Arc::clone(&health), figures), &config.server)?);
         Ok(Self {
             front,
             server,

@@ -139,6 +139,11 @@ impl KeyCache {
         self.by_digest.get(digest)
     }
 
+    /// How many secrets are cached, about.
+    pub(super) fn entries(&self) -> u64 {
+        self.by_digest.entry_count()
+    }
+
     /// The account, if it is cached.
     pub(super) fn account(&self, id: AccountId) -> Option<Arc<AccountCell>> {
         self.accounts.get(&id)

@@ -8,7 +8,14 @@ mod cache;
 mod changes;
 mod jwt;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Semaphore;
@@ -84,6 +91,21 @@ pub struct Authenticator {
     lookups: Semaphore,
     failures: Option<FailedAuth>,
     on_used: OnUsed,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// The figures of an authenticator, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Keys that were found in memory.
+    pub hits: u64,
+    /// Keys that the store had to be asked for, or that were remembered as unknown.
+    pub misses: u64,
+    /// Secrets in memory, about.
+    pub entries: u64,
+    /// Look-ups refused, since too many from the same address were in vain.
+    pub refused: u64,
 }
 
 /// What an `Authenticator` is made of.
@@ -115,6 +137,8 @@ impl Authenticator {
             lookups: Semaphore::new(LOOKUPS),
             failures: parts.failures,
             on_used: parts.on_used,
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         }
     }
 
@@ -145,6 +169,8 @@ impl Authenticator {
         } else {
             None
         };
+        let count = if cached.is_some() { &self.hits } else { &self.misses };
+        count.fetch_add(1, Ordering::Relaxed);
         let cell = match cached {
             Some(cell) => cell,
             None => self.look_up_from(source, &secret).await?,
@@ -268,6 +294,16 @@ impl Authenticator {
     /// Says that a key was made: no remembered "unknown" outlives it.
     pub fn key_created(&self) {
         self.cache.key_made();
+    }
+
+    /// The figures for metrics.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            entries: self.cache.entries(),
+            refused: self.failures.as_ref().map_or(0, FailedAuth::refused),
+        }
     }
 
     /// How long ago this process last knew that it had seen every change of the store.

@@ -122,6 +122,7 @@ impl ChatPipeline {
         let Asked { caller, headers, now, budget } = *asked;
         let spent = budget != Budget::Left;
         if spent && self.refuses_spent {
+            self.limiter.refused_spent();
             return Err(ChatError::Spent { budget, now });
         }
         let wish = Wish::read(headers)?;

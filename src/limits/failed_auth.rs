@@ -6,7 +6,10 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,6 +30,7 @@ pub struct FailedAuth {
     rate: Rate,
     crowd: Rate,
     sources: usize,
+    refused: Arc<AtomicU64>,
 }
 
 /// An attempt that was let through. It counts as failed unless it is said to have succeeded: taken first and given back
@@ -52,7 +56,13 @@ impl FailedAuth {
             rate: Rate::per_minute(per_minute),
             crowd: Rate::per_minute(per_minute.saturating_mul(CROWD)),
             sources: sources.div_ceil(SHARDS),
+            refused: Arc::default(),
         }
+    }
+
+    /// How many attempts were refused since the start.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Lets an attempt through to the store.
@@ -71,6 +81,7 @@ impl FailedAuth {
         let ahead = rate.ahead(*arrival, now);
         *arrival = now + ahead;
         if !rate.fits(ahead) {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(micros(rate.wait(ahead)));
         }
         *arrival += rate.interval;

@@ -1,11 +1,15 @@
 //! The limiter itself: counts in this process, and asks Redis first where there is one.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use chrono::{DateTime, Utc};
 
 use super::{
-    Ask, Budget, Days, Permit, Refusal, Requests, Rules, SharedError, SubjectId, Timing, Upkeep, budget,
+    Ask, Budget, Days, Exceeded, Permit, Refusal, Requests, Rules, SharedError, SubjectId, Timing, Upkeep,
+    budget,
     gcra::Rate,
     ledger::{Hold, Ledger, State},
     ledgers::Ledgers,
@@ -24,6 +28,7 @@ use crate::{
 pub struct RateLimiter {
     local: Arc<Local>,
     link: Option<Arc<Link>>,
+    refusals: Arc<Refusals>,
 }
 
 /// The figures of a limiter, for metrics.
@@ -41,6 +46,27 @@ pub struct Stats {
     pub counted_apart: u64,
     /// Slots that could not be given back in Redis at once: they come back when their leases run out.
     pub releases_lost: u64,
+    /// What was refused, by limit.
+    pub refused: Refused,
+}
+
+/// Requests that were refused since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Refused {
+    /// Over the requests a minute.
+    pub requests: u64,
+    /// Over the requests at the same time.
+    pub concurrent: u64,
+    /// Over a budget of saved tokens, as the caller decided.
+    pub spent: u64,
+}
+
+/// `Refused`, as it is counted.
+#[derive(Debug, Default)]
+struct Refusals {
+    requests: AtomicU64,
+    concurrent: AtomicU64,
+    spent: AtomicU64,
 }
 
 /// The back end in this process. The one over Redis feeds it, and falls back on it.
@@ -68,7 +94,7 @@ impl RateLimiter {
         F: Future<Output = Result<i64, SeedError>> + Send + 'static,
     {
         let local = Local { ledgers: Ledgers::default(), seed: Seed::new(seed) };
-        Self { local: Arc::new(local), link: None }
+        Self { local: Arc::new(local), link: None, refusals: Arc::default() }
     }
 
     /// A limiter that shares its counts with every replica on the same Redis, and what keeps it connected: until
@@ -105,7 +131,7 @@ impl RateLimiter {
             // Boxed: the future of every chat request would grow by what only some of them need.
             Some(link) => Box::pin(link.admit(&self.local, &claims, now)).await,
         };
-        let mut permit = permit?;
+        let mut permit = permit.inspect_err(|refusal| self.refusals.note(refusal.exceeded))?;
         for claim in claims.iter().flatten() {
             permit.budget = permit.budget.later(self.budget(claim, now).await);
         }
@@ -129,11 +155,16 @@ impl RateLimiter {
         }
     }
 
+    /// Counts a request that was admitted here and refused by the caller, since a budget of it is spent.
+    pub fn refused_spent(&self) {
+        self.refusals.spent.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The figures for metrics.
     pub fn stats(&self) -> Stats {
         let (subjects, seeds_failed) = (self.local.ledgers.len(), self.local.seed.failed());
         let shared = self.link.as_ref().map(|link| link.stats()).unwrap_or_default();
-        Stats { subjects, seeds_failed, ..shared }
+        Stats { subjects, seeds_failed, refused: self.refusals.read(), ..shared }
     }
 
     /// The state of a subject's budgets; the first request asks the store.
@@ -155,6 +186,25 @@ impl RateLimiter {
             link.plant(&claim.ledger, wanted);
         }
         judged(&mut claim.ledger.lock()).1
+    }
+}
+
+impl Refusals {
+    fn note(&self, exceeded: Exceeded) {
+        let count = match exceeded {
+            Exceeded::Requests => &self.requests,
+            Exceeded::Concurrent => &self.concurrent,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Refused {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Refused {
+            requests: read(&self.requests),
+            concurrent: read(&self.concurrent),
+            spent: read(&self.spent),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ mod tests;
 pub use self::{
     ask::{Ask, Rules, Subject, SubjectId},
     failed_auth::{Attempt, FailedAuth},
-    limiter::{RateLimiter, Stats},
+    limiter::{RateLimiter, Refused, Stats},
     outcome::{Budget, Exceeded, Refusal, Requests},
     period::{Days, Period},
     permit::Permit,

@@ -93,6 +93,18 @@ pub enum Skipped {
 }
 
 impl Skipped {
+    /// All reasons, each at the place of its number.
+    pub const ALL: [Self; 8] = [
+        Self::SmallToolset,
+        Self::Forced,
+        Self::Budget,
+        Self::Timeout,
+        Self::Learning,
+        Self::NoEvidence,
+        Self::Off,
+        Self::Error,
+    ];
+
     /// The word in `x-orqen-prune-skipped`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -197,6 +209,7 @@ pub struct Pruner {
     learned: Learned,
     health: Health,
     misses: AtomicU64,
+    skips: [AtomicU64; Skipped::ALL.len()],
     #[cfg(test)]
     fault: std::sync::Mutex<Option<fn()>>,
 }
@@ -210,6 +223,7 @@ impl Pruner {
             learned: Learned::new(),
             health: Health::new(),
             misses: AtomicU64::new(0),
+            skips: Default::default(),
             settings,
             #[cfg(test)]
             fault: std::sync::Mutex::default(),
@@ -230,10 +244,14 @@ impl Pruner {
     ) -> Choice {
         // A panic in here would be a fault of ours, and no reason to fail a request that needs no pruning at all.
         let decided = std::panic::catch_unwind(AssertUnwindSafe(|| self.decide(request, ask, likeness)));
-        decided.unwrap_or_else(|_| {
+        let choice = decided.unwrap_or_else(|_| {
             tracing::error!("choosing tools panicked; the message and place stand above");
             Choice::unpruned(Skipped::Error)
-        })
+        });
+        if let Some(count) = choice.skipped.and_then(|skipped| self.skips.get(skipped as usize)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        choice
     }
 
     /// What would have to be compared by meaning to choose from the permitted tools; `None` where nothing will be chosen.
@@ -266,6 +284,11 @@ impl Pruner {
     /// went.
     pub fn tool_health(&self, account: AccountId) -> Vec<ToolHealth> {
         advice::health(self.health.sums(account))
+    }
+
+    /// How many requests went on unpruned since the start, by reason.
+    pub fn skips(&self) -> impl Iterator<Item = (Skipped, u64)> {
+        Skipped::ALL.into_iter().zip(self.skips.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 
     /// How many recall misses there were since the start.

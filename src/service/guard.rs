@@ -159,6 +159,11 @@ impl Guard {
         Ok(Admitted { caller, requirement, clock: Arc::clone(&self.clock) })
     }
 
+    /// How many calls of account routes were over their limit since the start.
+    pub fn refused(&self) -> u64 {
+        self.limiter.stats().refused.requests
+    }
+
     /// Takes a call to anything but chat, which has limits of its own, from the rate of its caller. Operators without an
     /// account have none.
     async fn limit(&self, caller: &Caller, requirement: Requirement) -> Result<(), Failure> {

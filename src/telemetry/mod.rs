@@ -1,5 +1,5 @@
-//! What an operator sees of a running process: the subscriber that writes logs, the id of a request, and one
-//! line a request. Logs go to standard error: standard output belongs to what a command was asked for, above all
+//! What an operator sees of a running process: the subscriber that writes logs, the id of a request, one
+//! line a request, and figures. Logs go to standard error: standard output belongs to what a command was asked for, above all
 //! the secret that is printed once.
 
 use std::io::{self, IsTerminal};
@@ -10,9 +10,11 @@ use tracing_subscriber::{
 
 use crate::config::{Log, LogFormat};
 
+pub mod metrics;
 mod request_log;
 
 pub use crate::domain::request_id::RequestId;
+pub use metrics::{Metrics, Readings};
 pub use request_log::{CallerSlot, LoggedCaller, Protocol, RequestLog};
 
 /// Why logging cannot begin.

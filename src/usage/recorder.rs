@@ -112,6 +112,12 @@ impl UsageRecorder {
         self.clock.now()
     }
 
+    /// How many records wait for the writer, and how many may.
+    pub fn waiting(&self) -> (usize, usize) {
+        let most = self.queue.max_capacity();
+        (most - self.queue.capacity(), most)
+    }
+
     /// How many records were lost since the start, with what they add to the sums: the queue was full, the writer
     /// had stopped, or the store could not be written to before the stop.
     pub fn dropped(&self) -> u64 {
