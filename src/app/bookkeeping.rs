@@ -1,5 +1,5 @@
-//! Usage and limits: the writer that drains the recorder, the task that deletes what is too old, and the limiter,
-//! which is told of what was saved.
+//! Usage and limits: the writer that drains the recorder, the task that deletes what is too old, and those who are
+//! told of each record: the limiter, of what was saved, the figures and the exporter of spans.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,9 +10,16 @@ use uuid::Uuid;
 use crate::{
     clock::SharedClock,
     config::{self, Config},
-    domain::{key::KeyId, usage::Batch},
+    domain::{
+        key::KeyId,
+        usage::{Batch, Record},
+    },
     limits::{Days, RateLimiter, SeedError, Subject, SubjectId, Timing},
     store::{Store, StoreError},
+    telemetry::{
+        Metrics,
+        otel::{self, LostSpans, Spans},
+    },
     tokens::Tokenizer,
     usage::{self, OnCounted, UsageRecorder},
 };
@@ -46,6 +53,29 @@ pub(super) fn recorder(
     });
     tasks.spawn(writer.run(stop));
     recorder
+}
+
+/// What is done with each record once its tokens are counted.
+pub(super) fn on_counted(limiter: &RateLimiter, metrics: &Arc<Metrics>, spans: Option<Spans>) -> OnCounted {
+    let (limiter, metrics) = (limiter.clone(), Arc::clone(metrics));
+    Box::new(move |record: &Record, saved| {
+        // First, since it decides about requests; the others only tell.
+        limiter.saved(record.account_id, record.key_id, record.at, saved);
+        metrics.record(record);
+        if let Some(spans) = &spans {
+            spans.offer(record);
+        }
+    })
+}
+
+/// Who takes spans, if they are configured. The task that sends them ends by itself, once the writer of usage, which
+/// gives them, has ended.
+pub(super) fn spans(config: &Config, tasks: &TaskTracker) -> anyhow::Result<(Option<Spans>, LostSpans)> {
+    let Some(config) = &config.otel else { return Ok((None, LostSpans::default())) };
+    let (spans, exporter) = otel::open(config)?;
+    tasks.spawn(exporter.run());
+    let lost = spans.lost();
+    Ok((Some(spans), lost))
 }
 
 /// The limiter of chat requests: shared through Redis where that is configured, else of this process.

@@ -12,7 +12,7 @@ use crate::{
     chat::ChatPipeline,
     rest::Body,
     service::Guard,
-    telemetry::{Metrics, Readings, metrics::CONTENT_TYPE},
+    telemetry::{Metrics, Readings, metrics::CONTENT_TYPE, otel::LostSpans},
 };
 
 /// Where figures come from.
@@ -21,6 +21,7 @@ pub(super) struct Figures {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) chat: Arc<ChatPipeline>,
     pub(super) guard: Arc<Guard>,
+    pub(super) lost_spans: LostSpans,
     pub(super) started_at: DateTime<Utc>,
 }
 
@@ -66,6 +67,7 @@ impl Figures {
             skips: pruner.skips().map(|(skipped, count)| (skipped.as_str(), count)).collect(),
             embeddings: [("hit", vectors.hits), ("wait", vectors.waits), ("without", vectors.without)],
             embedding_failures: vectors.failures,
+            spans_lost: self.lost_spans.count(),
             started_at: self.started_at.timestamp_micros() as f64 / 1e6,
         }
     }

@@ -30,7 +30,7 @@ use crate::{
     },
     clock::SharedClock,
     config::{Config, Environment, SavedTokensExceeded},
-    domain::{chat_request::Bounds, usage::Record},
+    domain::chat_request::Bounds,
     limits::FailedAuth,
     proto,
     prune::{self, Pruner},
@@ -41,7 +41,6 @@ use crate::{
     telemetry::Metrics,
     tokens::Tokenizer,
     upstream::{Catalog, EmbeddingModel, UpstreamClient},
-    usage::OnCounted,
 };
 
 pub use self::{
@@ -93,14 +92,11 @@ impl App {
         let embedder = embedder(&config, &catalog, &tasks, &stop_following);
         let stop_writing = CancellationToken::new();
         let limiter = bookkeeping::limiter(&config, &store, (&tasks, stop_writing.clone())).await?;
-        let (counting, tokenizer) = (limiter.clone(), Arc::new(Tokenizer::new()));
+        let tokenizer = Arc::new(Tokenizer::new());
         let metrics = Arc::new(Metrics::new());
-        let adding = Arc::clone(&metrics);
-        let on_counted = Box::new(move |record: &Record, saved| {
-            adding.record(record);
-            counting.saved(record.account_id, record.key_id, record.at, saved);
-        });
-        let counted = (&tokenizer, on_counted as OnCounted);
+        let (spans, lost_spans) = bookkeeping::spans(&config, &tasks)?;
+        let on_counted = bookkeeping::on_counted(&limiter, &metrics, spans);
+        let counted = (&tokenizer, on_counted);
         let recorder = bookkeeping::recorder(&store, &clock, counted, (&tasks, stop_writing.clone()));
         let used = recorder.clone();
         let authenticator = Arc::new(Authenticator::new(
@@ -156,6 +152,7 @@ impl App {
             authenticator: Arc::clone(&authenticator),
             chat,
             guard: Arc::clone(&guard),
+            lost_spans,
             started_at: clock.now(),
         };
         let health = Arc::new(Health::new(Arc::clone(&authenticator), &config.store));

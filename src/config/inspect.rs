@@ -43,6 +43,7 @@ pub(super) fn config(table: Table, origins: &Origins, stray: Vec<Problem>) -> Re
     section::<super::Limits>("limits", &table, &mut problems);
     section::<super::Redis>("redis", &table, &mut problems);
     section::<super::Log>("log", &table, &mut problems);
+    section::<super::Otel>("otel", &table, &mut problems);
 
     let mut found = stray;
     found.extend(problems.into_vec());

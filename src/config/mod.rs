@@ -20,6 +20,7 @@ mod inspect;
 mod layers;
 mod limits;
 mod log;
+mod otel;
 mod policy;
 mod problem;
 mod pruning;
@@ -38,6 +39,7 @@ pub use environment::Environment;
 pub use layers::{Origin, Origins};
 pub use limits::{Limits, SavedTokensExceeded};
 pub use log::{Log, LogFormat};
+pub use otel::Otel;
 pub use policy::Policy;
 pub use problem::{ConfigError, Problem};
 pub use pruning::{Embeddings, Pruning};
@@ -81,6 +83,9 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// Logs.
     pub log: Log,
+    /// Spans; absent: none are sent.
+    #[serde(default)]
+    pub otel: Option<Otel>,
 }
 
 /// A configuration, and where each of its values came from.

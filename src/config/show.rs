@@ -10,8 +10,20 @@ use crate::config::{
 };
 
 /// The sections, in the order of the reference.
-const SECTIONS: [&str; 11] =
-    ["server", "store", "auth", "upstreams", "demo", "policy", "pruning", "usage", "limits", "redis", "log"];
+const SECTIONS: [&str; 12] = [
+    "server",
+    "store",
+    "auth",
+    "upstreams",
+    "demo",
+    "policy",
+    "pruning",
+    "usage",
+    "limits",
+    "redis",
+    "log",
+    "otel",
+];
 
 /// The column in which origins begin, where the value leaves room.
 const ORIGIN_COLUMN: usize = 48;

@@ -99,6 +99,7 @@ fn the_reference_shows_every_field_and_no_other() {
     assert_eq!(shown("pruning.embeddings"), names_of::<Embeddings>());
     assert_eq!(shown("limits"), names_of::<Limits>());
     assert_eq!(shown("log"), names_of::<Log>());
+    assert_eq!(shown("otel"), names_of::<Otel>());
     // With a single field serde words its error in another way.
     assert_eq!(shown("redis").len() + shown("demo").len() + shown("usage").len(), 3);
     Config::deserialize(toml::Value::Table(reference::FIELDS.clone()))
@@ -300,6 +301,26 @@ fn every_rule_of_an_upstream_is_kept() {
     refuses("[[upstreams]]\nname = \"a\"", "upstreams[0].base_url", "is missing");
     let empty = problems("[[upstreams]]", &Environment::default());
     assert_eq!(empty.len(), 2, "both needed fields are told: {empty:?}");
+}
+
+#[test]
+fn spans_go_to_an_address_and_nowhere_by_default() {
+    let load = |text: &str| Config::from_toml(text, &Environment::default()).unwrap().config;
+    assert!(load("").otel.is_none());
+    let otel = load("[otel]\nendpoint = \"http://collector:4318/\"").otel.unwrap();
+    assert_eq!((otel.service_name.as_str(), otel.timeout), ("orqen", Duration::from_secs(10)));
+    assert_eq!(otel.traces().unwrap(), "http://collector:4318/v1/traces");
+    for endpoint in
+        ["", "collector:4318", "grpc://collector", "http://collector?key=hunter2", "http://u:hunter2@h"]
+    {
+        let text = format!("[otel]\nendpoint = {endpoint:?}");
+        refuses(&text, "otel.endpoint", "http://127.0.0.1:4318");
+        let told = Config::from_toml(&text, &Environment::default()).unwrap_err().to_string();
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let with = |more: &str| format!("[otel]\nendpoint = \"http://h\"\n{more}");
+    refuses(&with("service_name = \" \""), "otel.service_name", "is empty");
+    refuses(&with("timeout = \"61s\""), "otel.timeout", "out of bounds");
 }
 
 #[test]

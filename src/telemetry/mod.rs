@@ -1,5 +1,5 @@
 //! What an operator sees of a running process: the subscriber that writes logs, the id of a request, one
-//! line a request, and figures. Logs go to standard error: standard output belongs to what a command was asked for, above all
+//! line a request, figures, and spans. Logs go to standard error: standard output belongs to what a command was asked for, above all
 //! the secret that is printed once.
 
 use std::io::{self, IsTerminal};
@@ -11,6 +11,7 @@ use tracing_subscriber::{
 use crate::config::{Log, LogFormat};
 
 pub mod metrics;
+pub mod otel;
 mod request_log;
 
 pub use crate::domain::request_id::RequestId;

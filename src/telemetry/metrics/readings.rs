@@ -59,6 +59,8 @@ pub struct Readings {
     pub embeddings: [(&'static str, u64); 3],
     /// Calls for vectors that failed.
     pub embedding_failures: u64,
+    /// Spans that no collector took.
+    pub spans_lost: u64,
     /// When the process began, in seconds since 1970.
     pub started_at: f64,
 }
@@ -111,6 +113,7 @@ impl Readings {
         add("limiter_releases_lost", help, self.limiter_releases_lost);
         let help = "Times that the store could not say what was saved so far";
         add("limiter_seeds_failed", help, self.limiter_seeds_failed);
+        add("otel_spans_dropped", "Spans that no collector took", self.spans_lost);
         add("embedding_failures", "Calls for vectors that failed", self.embedding_failures);
     }
 }

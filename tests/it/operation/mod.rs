@@ -2,6 +2,7 @@
 
 mod browsers;
 mod first_start;
+mod spans;
 mod stopping;
 mod tls;
 mod watching;
