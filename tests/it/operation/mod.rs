@@ -2,6 +2,7 @@
 
 mod browsers;
 mod first_start;
+mod metrics;
 mod spans;
 mod stopping;
 mod tls;
