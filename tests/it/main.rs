@@ -9,6 +9,7 @@ mod chat;
 mod guard;
 mod jwt;
 mod keys;
+mod limits;
 mod operation;
 mod parity;
 mod parked;

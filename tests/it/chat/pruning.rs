@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::support::upstream::Reply;
 
-/// A house that prunes every conversation, however slow a debug build on a busy machine is.
+/// Pruning of every conversation, however slow a debug build on a busy machine is.
+pub(crate) const PRUNING: &str =
+    "[pruning]\nlearning_share = 0.0\nscoring_budget = \"1s\"\nindexing_budget = \"1s\"";
+
 async fn house() -> House {
-    let pruning = "[pruning]\nlearning_share = 0.0\nscoring_budget = \"1s\"\nindexing_budget = \"1s\"";
-    House::with(|settings| settings.toml(pruning)).await
+    House::with(|settings| settings.toml(PRUNING)).await
 }
 
 /// Sixty tools of which one is about the weather.
@@ -44,11 +46,11 @@ fn tool(name: &str, description: &str) -> Value {
             "id": {"type": "string", "description": "Which one; it was given when it was made, and never changes"}}}}})
 }
 
-fn asking(text: &str) -> String {
+pub(crate) fn asking(text: &str) -> String {
     json!({"model": "gpt-4o", "messages": [{"role": "user", "content": text}], "tools": tools()}).to_string()
 }
 
-fn received_names(upstream: &ScriptedUpstream) -> Vec<String> {
+pub(crate) fn received_names(upstream: &ScriptedUpstream) -> Vec<String> {
     let sent: Value = serde_json::from_slice(&upstream.last().body).unwrap();
     let tools = sent["tools"].as_array().cloned().unwrap_or_default();
     tools.iter().map(|tool| tool["function"]["name"].as_str().unwrap().to_owned()).collect()

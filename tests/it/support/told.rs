@@ -35,6 +35,11 @@ const TABLE: &[(&str, u16, Code, &str)] = &[
     ("request_too_large", 413, Code::ResourceExhausted, "invalid_request_error"),
     ("unsupported_media_type", 415, Code::InvalidArgument, "invalid_request_error"),
     ("key_limit_exceeded", 429, Code::ResourceExhausted, "rate_limit_error"),
+    ("rate_limit_exceeded", 429, Code::ResourceExhausted, "rate_limit_error"),
+    ("concurrency_limit_exceeded", 429, Code::ResourceExhausted, "rate_limit_error"),
+    ("saved_token_limit_exceeded", 429, Code::ResourceExhausted, "rate_limit_error"),
+    ("upstream_unreachable", 502, Code::Unavailable, "server_error"),
+    ("upstream_credential_rejected", 502, Code::Unavailable, "server_error"),
 ];
 
 /// The code of an error that is a provider's (the demo's too) and not in our table.
