@@ -160,26 +160,35 @@ fn limit_reason(refusal: &Refusal) -> Reason {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        let whose = whose(refusal.subject);
-        let limit = refusal.limit;
-        let (said, way_out) = match refusal.exceeded {
-            Exceeded::Requests => (
-                format!("{whose} may send {limit} requests a minute"),
-                format!("try again in {} s", refusal.retry_after.as_millis().div_ceil(1000)),
-            ),
-            Exceeded::Concurrent => (
-                format!("{whose} may have {limit} requests at the same time"),
-                "try again when one of them has ended".to_owned(),
-            ),
-        };
-        let message = format!(
-            "{said}, and this is one more: {way_out}, or have the limit raised in the account's policy"
-        );
-        Failure::new(limit_reason(&refusal), message)
-            .after(refusal.retry_after)
-            .of_quota(whose, said)
-            .with_requests(refusal.requests)
+        limited(refusal, "", "have the limit raised in the account's policy")
     }
+}
+
+/// A refusal of the account routes, whose limit is the server's and not the policy's.
+pub(super) fn account_routes(refusal: Refusal) -> Failure {
+    let or = "have `limits.account_requests_per_minute` raised";
+    limited(refusal, " to the account routes", or).with_requests(None)
+}
+
+fn limited(refusal: Refusal, to: &str, or: &str) -> Failure {
+    let whose = whose(refusal.subject);
+    let limit = refusal.limit;
+    let requests = if limit == 1 { "request" } else { "requests" };
+    let (said, way_out) = match refusal.exceeded {
+        Exceeded::Requests => (
+            format!("{whose} may send {limit} {requests} a minute{to}"),
+            format!("try again in {} s", refusal.retry_after.as_millis().div_ceil(1000)),
+        ),
+        Exceeded::Concurrent => (
+            format!("{whose} may have {limit} {requests} at the same time"),
+            "try again when one of them has ended".to_owned(),
+        ),
+    };
+    let message = format!("{said}, and this is one more: {way_out}, or {or}");
+    Failure::new(limit_reason(&refusal), message)
+        .after(refusal.retry_after)
+        .of_quota(whose, said)
+        .with_requests(refusal.requests)
 }
 
 fn spent(budget: Budget, now: DateTime<Utc>) -> Failure {
@@ -187,9 +196,9 @@ fn spent(budget: Budget, now: DateTime<Utc>) -> Failure {
         return Failure::internal("a budget that is left refused a request");
     };
     let whose = whose(subject);
-    let said = format!("{whose} may have {limit} tokens saved a {}", period.as_str());
+    let said = format!("{whose} may have {limit} tokens saved a {}, and has had them", period.as_str());
     let message = format!(
-        "{said}, and they are: the next begins at {}; have the budget raised in the account's policy, or \
+        "{said}: the next begins at {}; have the budget raised in the account's policy, or \
          `limits.saved_tokens_exceeded` set to `stop_pruning`",
         resets_at.to_rfc3339_opts(SecondsFormat::Secs, true)
     );

@@ -26,7 +26,7 @@ use crate::{
         request_id::RequestId,
     },
     limits::{self, RateLimiter, Rules},
-    service::{Failure, Reason},
+    service::{Failure, Reason, failures},
     telemetry::{CallerSlot, LoggedCaller},
 };
 
@@ -180,7 +180,7 @@ impl Guard {
         };
         match self.limiter.admit(&ask).await {
             Ok(_) => Ok(()),
-            Err(refusal) => Err(Failure::from(refusal).with_requests(None)),
+            Err(refusal) => Err(failures::account_routes(refusal)),
         }
     }
 }

@@ -207,14 +207,16 @@ impl ChatService for Chat {
     ) -> Result<Response<v1::CreateChatCompletionResponse>, Status> {
         let caller = caller(&request)?;
         let answer = self.typed(&caller, request, "CreateChatCompletionRequest", false).await?;
-        let metadata = metadata(&answer);
-        let body = collect(answer.body, self.parts.limits.chat_body).await.map_err(|(_, failure)| failure)?;
+        let (metadata, requests) = (metadata(&answer), answer.requests);
+        let body = collect(answer.body, self.parts.limits.chat_body).await;
+        let body = body.map_err(|(_, failure)| failure.with_requests(requests))?;
         let message =
             typed::from_json(&body, descriptor("CreateChatCompletionResponse")).map_err(|error| {
                 Failure::new(
                     Reason::UpstreamUnreachable,
                     format!("the provider's answer is no chat completion: {error}"),
                 )
+                .with_requests(requests)
             })?;
         let mut response = Response::new(message);
         *response.metadata_mut() = metadata;
@@ -233,7 +235,8 @@ impl ChatService for Chat {
                 "the provider answered with {} where a stream was asked for: use CreateChatCompletion for this model",
                 shown(&content_type(&answer.headers))
             );
-            return Err(Failure::new(Reason::UpstreamUnreachable, message).into());
+            let failure = Failure::new(Reason::UpstreamUnreachable, message);
+            return Err(failure.with_requests(answer.requests).into());
         }
         let metadata = metadata(&answer);
         let mut response: Response<Self::StreamChatCompletionStream> =
