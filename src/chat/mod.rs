@@ -204,7 +204,7 @@ fn claim(caller: &Caller, account: &Account, now: DateTime<Utc>) -> limits::Ask 
         account: account.id,
         key: caller.key_id(),
         key_rules: Rules::from(&limits),
-        account_rules: Rules::UNLIMITED,
+        account_rules: Rules::of_account(&account.policy),
         now,
     }
 }

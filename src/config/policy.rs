@@ -32,6 +32,18 @@ pub struct Policy {
     /// How many keys an account may have.
     #[serde(default, with = "amount")]
     pub max_keys: Option<i64>,
+    /// Requests a minute of the account as a whole.
+    #[serde(default, with = "amount")]
+    pub account_requests_per_minute: Option<i64>,
+    /// Requests of the account as a whole at the same time.
+    #[serde(default, with = "amount")]
+    pub account_concurrent_requests: Option<i64>,
+    /// Saved tokens of the account as a whole in a UTC day.
+    #[serde(default, with = "amount")]
+    pub account_daily_token_budget: Option<i64>,
+    /// Saved tokens of the account as a whole in an ISO week.
+    #[serde(default, with = "amount")]
+    pub account_weekly_token_budget: Option<i64>,
 }
 
 impl Policy {
@@ -45,6 +57,10 @@ impl Policy {
             tool_window: self.tool_window,
             max_keys: self.max_keys,
             prune_mode: None,
+            account_requests_per_minute: self.account_requests_per_minute,
+            account_concurrent_requests: self.account_concurrent_requests,
+            account_daily_token_budget: self.account_daily_token_budget,
+            account_weekly_token_budget: self.account_weekly_token_budget,
         }
     }
 }
@@ -59,6 +75,10 @@ impl Section for Policy {
             ("weekly_token_budget", self.weekly_token_budget, 0..=LIMIT_MAX),
             ("tool_window", self.tool_window, 1..=TOOLS_MAX),
             ("max_keys", self.max_keys, 1..=LIMIT_MAX),
+            ("account_requests_per_minute", self.account_requests_per_minute, 1..=LIMIT_MAX),
+            ("account_concurrent_requests", self.account_concurrent_requests, 1..=LIMIT_MAX),
+            ("account_daily_token_budget", self.account_daily_token_budget, 0..=LIMIT_MAX),
+            ("account_weekly_token_budget", self.account_weekly_token_budget, 0..=LIMIT_MAX),
         ] {
             if let Some(amount) = amount.filter(|amount| !bounds.contains(amount)) {
                 let or = if name == "tool_window" { "leave it out" } else { "write \"unlimited\"" };

@@ -1,4 +1,4 @@
-//! What an account grants to each of its keys.
+//! What an account grants: to each of its keys, and to all of them together.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,14 @@ pub struct PolicyValues {
     pub max_keys: Option<i64>,
     /// How much of a request's tools may be left out; `None` leaves it to the configuration.
     pub prune_mode: Option<PruneMode>,
+    /// Requests a minute of the account as a whole.
+    pub account_requests_per_minute: Option<i64>,
+    /// Requests of the account as a whole at the same time.
+    pub account_concurrent_requests: Option<i64>,
+    /// Saved tokens of the account as a whole in a UTC day.
+    pub account_daily_token_budget: Option<i64>,
+    /// Saved tokens of the account as a whole in an ISO week.
+    pub account_weekly_token_budget: Option<i64>,
 }
 
 /// A policy as the store keeps it.
@@ -88,6 +96,6 @@ pub struct Account {
     pub name: String,
     /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// What it grants to each of its keys.
+    /// What it grants.
     pub policy: Policy,
 }

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::domain::{
     key::{AccountId, KeyId},
     limits::Limits,
+    policy::PolicyValues,
 };
 
 /// The limits of a subject; `None` means unlimited. They are handed in with every request, so that a change of policy
@@ -29,6 +30,16 @@ impl Rules {
         daily_token_budget: None,
         weekly_token_budget: None,
     };
+
+    /// Those of an account as a whole.
+    pub fn of_account(policy: &PolicyValues) -> Self {
+        Self {
+            requests_per_minute: policy.account_requests_per_minute,
+            concurrent_requests: policy.account_concurrent_requests,
+            daily_token_budget: policy.account_daily_token_budget,
+            weekly_token_budget: policy.account_weekly_token_budget,
+        }
+    }
 
     /// Whether there is nothing to count.
     pub fn is_unlimited(&self) -> bool {

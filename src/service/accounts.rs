@@ -1,6 +1,6 @@
 //! `AccountService`: who one is, and, for operators, accounts and their policies.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -56,19 +56,9 @@ impl Accounts {
 
     async fn update_policy(&self, request: v1::UpdatePolicyRequest) -> Result<Account, Failure> {
         let mut violations = Violations::new();
-        let fields = convert::masked(
-            &mut violations,
-            request.update_mask.as_ref(),
-            &[
-                ("requests_per_minute", request.requests_per_minute.is_some()),
-                ("concurrent_requests", request.concurrent_requests.is_some()),
-                ("daily_token_budget", request.daily_token_budget.is_some()),
-                ("weekly_token_budget", request.weekly_token_budget.is_some()),
-                ("tool_window", request.tool_window.is_some()),
-                ("max_keys", request.max_keys.is_some()),
-                ("prune_mode", request.prune_mode.is_some()),
-            ],
-        );
+        let mask = request.update_mask.as_ref();
+        let named = FIELDS.each_ref().map(|field| (field.name, (field.is_set)(&request)));
+        let names = convert::masked(&mut violations, mask, &named);
         let given = violations.collect(policy(&request)).unwrap_or_default();
         violations.into_result()?;
         let id = account_id_of(&request.account_id)?;
@@ -77,17 +67,10 @@ impl Accounts {
             .store
             .accounts()
             .update_policy::<std::convert::Infallible>(id, |values| {
-                for field in fields {
-                    match field {
-                        "requests_per_minute" => values.requests_per_minute = given.requests_per_minute,
-                        "concurrent_requests" => values.concurrent_requests = given.concurrent_requests,
-                        "daily_token_budget" => values.daily_token_budget = given.daily_token_budget,
-                        "weekly_token_budget" => values.weekly_token_budget = given.weekly_token_budget,
-                        "tool_window" => values.tool_window = given.tool_window,
-                        "prune_mode" => values.prune_mode = given.prune_mode,
-                        _ => values.max_keys = given.max_keys,
-                    }
-                }
+                FIELDS
+                    .iter()
+                    .filter(|field| names.contains(&field.name))
+                    .for_each(|field| (field.take)(values, &given));
                 Ok(())
             })
             .await
@@ -101,20 +84,74 @@ impl Accounts {
     }
 }
 
+/// A value of a policy that an update may change.
+struct Field {
+    name: &'static str,
+    is_set: fn(&v1::UpdatePolicyRequest) -> bool,
+    take: fn(&mut PolicyValues, &PolicyValues),
+}
+
+/// The fields of these names, which request and policy share.
+macro_rules! fields {
+    ($($name:ident),* $(,)?) => {
+        [$(Field {
+            name: stringify!($name),
+            is_set: |request| request.$name.is_some(),
+            take: |values, given| values.$name = given.$name,
+        }),*]
+    };
+}
+
+const FIELDS: [Field; 11] = fields![
+    requests_per_minute,
+    concurrent_requests,
+    daily_token_budget,
+    weekly_token_budget,
+    tool_window,
+    max_keys,
+    prune_mode,
+    account_requests_per_minute,
+    account_concurrent_requests,
+    account_daily_token_budget,
+    account_weekly_token_budget,
+];
+
 /// The values that a request holds, each within its bounds.
 pub(super) fn policy(request: &v1::UpdatePolicyRequest) -> Result<PolicyValues, Violations> {
     let mut violations = Violations::new();
-    let mut read = |field: &str, given: Option<i64>, bounds| {
-        convert::within(&mut violations, field, given, bounds, "null for no limit of its own")
+    let mut read = |field: &str, given: Option<i64>, bounds: &RangeInclusive<i64>| {
+        convert::within(&mut violations, field, given, bounds.clone(), "null for no limit of its own")
     };
+    let (most, tools) = (1..=LIMIT_MAX, 1..=TOOLS_MAX);
+    let budget = 0..=LIMIT_MAX;
     let mut values = PolicyValues {
         prune_mode: None,
-        requests_per_minute: read("requests_per_minute", request.requests_per_minute, 1..=LIMIT_MAX),
-        concurrent_requests: read("concurrent_requests", request.concurrent_requests, 1..=LIMIT_MAX),
-        daily_token_budget: read("daily_token_budget", request.daily_token_budget, 0..=LIMIT_MAX),
-        weekly_token_budget: read("weekly_token_budget", request.weekly_token_budget, 0..=LIMIT_MAX),
-        tool_window: read("tool_window", request.tool_window, 1..=TOOLS_MAX),
-        max_keys: read("max_keys", request.max_keys, 1..=LIMIT_MAX),
+        requests_per_minute: read("requests_per_minute", request.requests_per_minute, &most),
+        concurrent_requests: read("concurrent_requests", request.concurrent_requests, &most),
+        daily_token_budget: read("daily_token_budget", request.daily_token_budget, &budget),
+        weekly_token_budget: read("weekly_token_budget", request.weekly_token_budget, &budget),
+        tool_window: read("tool_window", request.tool_window, &tools),
+        max_keys: read("max_keys", request.max_keys, &most),
+        account_requests_per_minute: read(
+            "account_requests_per_minute",
+            request.account_requests_per_minute,
+            &most,
+        ),
+        account_concurrent_requests: read(
+            "account_concurrent_requests",
+            request.account_concurrent_requests,
+            &most,
+        ),
+        account_daily_token_budget: read(
+            "account_daily_token_budget",
+            request.account_daily_token_budget,
+            &budget,
+        ),
+        account_weekly_token_budget: read(
+            "account_weekly_token_budget",
+            request.account_weekly_token_budget,
+            &budget,
+        ),
     };
     values.prune_mode = violations.collect(convert::prune_mode(request.prune_mode)).flatten();
     violations.into_result()?;

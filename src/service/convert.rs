@@ -238,6 +238,10 @@ pub(super) fn account(account: &Account) -> v1::Account {
             prune_mode: policy.prune_mode.map(|mode| v1_prune_mode(mode).into()),
             revision: policy.revision,
             updated_at: Some(timestamp(policy.updated_at)),
+            account_requests_per_minute: policy.account_requests_per_minute,
+            account_concurrent_requests: policy.account_concurrent_requests,
+            account_daily_token_budget: policy.account_daily_token_budget,
+            account_weekly_token_budget: policy.account_weekly_token_budget,
         }),
     }
 }

@@ -130,6 +130,10 @@ pub(super) fn account_from_rows(account: account::Model, policy: policy::Model) 
                 max_keys: policy.max_keys,
                 // A word of a newer version leaves it to the configuration.
                 prune_mode: policy.prune_mode.as_deref().and_then(PruneMode::from_word),
+                account_requests_per_minute: policy.account_requests_per_minute,
+                account_concurrent_requests: policy.account_concurrent_requests,
+                account_daily_token_budget: policy.account_daily_token_budget,
+                account_weekly_token_budget: policy.account_weekly_token_budget,
             },
             revision: policy.revision,
             updated_at: policy.updated_at,
@@ -151,6 +155,10 @@ pub(super) fn row_from_policy(account: AccountId, policy: &Policy) -> policy::Mo
         prune_mode: values.prune_mode.map(|mode| mode.as_str().to_owned()),
         revision: policy.revision,
         updated_at: policy.updated_at,
+        account_requests_per_minute: values.account_requests_per_minute,
+        account_concurrent_requests: values.account_concurrent_requests,
+        account_daily_token_budget: values.account_daily_token_budget,
+        account_weekly_token_budget: values.account_weekly_token_budget,
     }
 }
 

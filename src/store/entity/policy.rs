@@ -1,4 +1,4 @@
-//! `policy`: what an account grants to each of its keys. A table of its own, so that creating a key locks this
+//! `policy`: what an account grants. A table of its own, so that creating a key locks this
 //! row and not the account's, which foreign keys lean on.
 
 use sea_orm::entity::prelude::*;
@@ -17,6 +17,10 @@ pub struct Model {
     pub prune_mode: Option<String>,
     pub revision: i64,
     pub updated_at: DateTimeUtc,
+    pub account_requests_per_minute: Option<i64>,
+    pub account_concurrent_requests: Option<i64>,
+    pub account_daily_token_budget: Option<i64>,
+    pub account_weekly_token_budget: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

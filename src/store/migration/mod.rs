@@ -11,6 +11,7 @@ use crate::store::{database::Database, error::StoreError};
 
 mod m0001_keys;
 mod m0002_usage_records;
+mod m0003_account_limits;
 
 /// An arbitrary number that no other program that shares the database is likely to lock.
 pub(super) const MIGRATION_LOCK: i64 = 0x6f72_7165_6e00;
@@ -21,7 +22,11 @@ struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_keys::Keys), Box::new(m0002_usage_records::UsageRecords)]
+        vec![
+            Box::new(m0001_keys::Keys),
+            Box::new(m0002_usage_records::UsageRecords),
+            Box::new(m0003_account_limits::AccountLimits),
+        ]
     }
 }
 

@@ -16,6 +16,10 @@ const FULL: PolicyValues = PolicyValues {
     tool_window: Some(5),
     max_keys: Some(1_000),
     prune_mode: Some(PruneMode::Balanced),
+    account_requests_per_minute: Some(600),
+    account_concurrent_requests: Some(1),
+    account_daily_token_budget: Some(i64::MAX),
+    account_weekly_token_budget: Some(0),
 };
 
 #[tokio::test]

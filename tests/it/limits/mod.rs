@@ -10,6 +10,7 @@ mod headers;
 mod rates;
 mod shared;
 mod slots;
+mod whole_accounts;
 
 use std::{sync::Arc, time::Duration};
 

@@ -286,6 +286,10 @@ fn policies() -> Vec<Case> {
         "tool_window",
         "max_keys",
         "prune_mode",
+        "account_requests_per_minute",
+        "account_concurrent_requests",
+        "account_daily_token_budget",
+        "account_weekly_token_budget",
     ];
     let set = |value: i64| {
         move |turn: &Turn| v1::UpdatePolicyRequest {
@@ -297,6 +301,10 @@ fn policies() -> Vec<Case> {
             tool_window: Some(value),
             prune_mode: Some(v1::PruneMode::Balanced.into()),
             max_keys: None,
+            account_requests_per_minute: Some(value),
+            account_concurrent_requests: Some(value),
+            account_daily_token_budget: Some(value),
+            account_weekly_token_budget: Some(value),
             update_mask: mask(fields),
         }
     };
