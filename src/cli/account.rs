@@ -1,4 +1,4 @@
-//! `orqen account create|list`.
+//! `orqen account create|list|policy`.
 
 use std::io::Write;
 
@@ -17,10 +17,12 @@ use crate::{
     store::CreateAccountError,
 };
 
+mod policy;
+
 /// How many rows are asked for at once.
 const PAGE: u32 = 500;
 
-/// Make and list accounts, the owners of keys.
+/// Make and list accounts, the owners of keys, and change what they grant.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make an account with the policy of the configuration; print its id
@@ -30,6 +32,15 @@ pub(super) enum Command {
     },
     /// List the accounts, newest first
     List,
+    /// Show an account's policy, or change what the options name; servers see it within a second
+    #[command(long_about = "\
+Show an account's policy, or change what the options name; what is not named stays. Servers that run hold to it \
+within a second, for the keys that there are as for new ones.
+
+  orqen account policy                                       the account `default`
+  orqen account policy team --requests-per-minute 120
+  orqen account policy team --account-daily-token-budget unlimited")]
+    Policy(Box<policy::Arguments>),
 }
 
 /// Does what the command says.
@@ -37,6 +48,7 @@ pub(super) async fn run(command: Command, desk: &Desk, out: &mut dyn Write) -> a
     match command {
         Command::Create { name } => create(&name, desk, out).await,
         Command::List => list(desk, out).await,
+        Command::Policy(wanted) => policy::run(*wanted, desk, out).await,
     }
 }
 

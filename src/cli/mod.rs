@@ -36,6 +36,8 @@ EXAMPLES
   orqen key create ro --allow search --json    the same key object as POST /v1/account/keys
   orqen key list                               see the keys of the account `default`
   orqen key revoke 0199c1f4-…                  end one; servers see it within a second
+  orqen account policy team --requests-per-minute 120
+                                               change what an account grants to its keys
   orqen usage --days 30                        the month, and a bar for each day
   orqen evaluate requests.jsonl                what pruning would save of your own requests
   orqen config show                            every value, and where it came from
@@ -68,7 +70,7 @@ enum Command {
     /// Serve gRPC, gRPC-Web and HTTP/JSON on one port (what `orqen` alone does)
     #[command(long_about = serve::ABOUT)]
     Serve,
-    /// Make and list accounts, the owners of keys
+    /// Make and list accounts, the owners of keys, and change what they grant
     #[command(subcommand)]
     Account(account::Command),
     /// Make, list and revoke keys

@@ -174,6 +174,60 @@ fn more_keys_than_the_policy_grants_are_refused() {
 }
 
 #[test]
+fn a_policy_is_shown_and_changed_and_only_a_change_is_a_new_revision() {
+    let shell = Shell::with_default_account();
+    let policy = |line: &[&str]| {
+        json(&shell.orqen(&[&["account", "policy", "default", "--json"], line].concat()).unwrap())
+    };
+    let before = policy(&[]);
+    assert_eq!((&before["revision"], &before["requests_per_minute"]), (&1.into(), &60.into()));
+    let after =
+        policy(&["--requests-per-minute", "120", "--account-daily-token-budget", "0", "--prune-mode", "off"]);
+    for (member, expected) in [
+        ("revision", serde_json::json!(2)),
+        ("requests_per_minute", 120.into()),
+        ("account_daily_token_budget", 0.into()),
+        ("prune_mode", "off".into()),
+        ("max_keys", 1_000.into()),
+    ] {
+        assert_eq!(after[member], expected, "{member}");
+    }
+    assert_eq!(policy(&["--requests-per-minute", "120"]), after, "nothing changed");
+    let unlimited =
+        ["--requests-per-minute", "unlimited", "--prune-mode", "default", "--max-keys", "unlimited"];
+    let unlimited = policy(&unlimited);
+    let cleared = ["requests_per_minute", "prune_mode", "max_keys"];
+    assert!(cleared.iter().all(|member| unlimited[member].is_null()), "{unlimited}");
+    assert_eq!(unlimited["revision"], 3);
+
+    let shown = shell.orqen(&["account", "policy"]).unwrap();
+    assert!(shown.starts_with("default (") && shown.contains("\nrevision 3, changed "), "{shown}");
+    let line = shown.lines().find(|line| line.starts_with("saved tokens a day")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>()[4..], ["unlimited", "0"]);
+    assert!(shell.orqen(&["account", "policy", "nobody"]).unwrap_err().contains("there is no account"));
+}
+
+#[test]
+fn a_policy_takes_every_field_within_its_bounds() {
+    let shell = Shell::with_default_account();
+    let policy = json(&shell.orqen(&["account", "policy", "--json"]).unwrap());
+    let fields = policy.as_object().unwrap().keys();
+    for field in fields.filter(|field| !["revision", "updated_at", "prune_mode"].contains(&field.as_str())) {
+        let option = format!("--{}", field.replace('_', "-"));
+        let changed = json(&shell.orqen(&["account", "policy", "--json", &option, "7"]).unwrap());
+        assert_eq!(changed[field], 7, "{field}");
+        for wrong in ["-1", "1000000000001", "many", "1.5", ""] {
+            let line = ["orqen", "account", "policy", &format!("{option}={wrong}")];
+            let refused = Arguments::try_parse_from(line).unwrap_err();
+            assert_eq!(refused.exit_code(), 2, "{option} {wrong}");
+        }
+    }
+    let refused =
+        Arguments::try_parse_from(["orqen", "account", "policy", "--prune-mode", "most"]).unwrap_err();
+    assert!(refused.to_string().contains("safe, balanced or aggressive"), "{refused}");
+}
+
+#[test]
 fn the_configuration_is_checked_shown_and_explained() {
     let shell = Shell::new();
     assert_eq!(shell.orqen(&["config", "check"]).unwrap(), "ok\n");
