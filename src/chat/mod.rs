@@ -30,7 +30,7 @@ use crate::{
         tool_health::ToolHealth,
         usage::{Ended, Record, Routing},
     },
-    limits::{self, Budget, RateLimiter, Requests, Rules},
+    limits::{self, Budget, RateLimiter, Requests, Rules, Standing},
     prune::{Ask, Likeness, Pruner},
     tokens::Tokenizer,
     upstream::{Catalog, ModelInfo, UpstreamClient},
@@ -174,6 +174,13 @@ impl ChatPipeline {
     fn known_tokens(&self, prepared: &PreparedRequest) -> Option<u64> {
         let known = |removed: &[Bytes]| self.tokenizer.known(removed.iter().map(|json| &json[..]));
         Some(known(prepared.removed_by_lists())? + known(prepared.removed_by_selection())?)
+    }
+
+    /// Where the limits of a caller stand, and those of its account as a whole. Takes nothing.
+    pub async fn limits_left(&self, caller: &Caller) -> [Standing; 2] {
+        let Some(account) = caller.account() else { return Default::default() };
+        let ask = claim(caller, &account.load(), self.clock.now());
+        self.limiter.peek(&ask).await
     }
 
     /// How the tools that an account's agents offer have fared.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{Budget, Period, Rules, Subject};
@@ -178,6 +179,11 @@ impl Budgets {
             count.amount(count.tokens.saturating_sub(count.unsent))
         });
         planted.collect()
+    }
+
+    /// What was saved in each window, and when it ends, in the order of `Period::ALL`.
+    pub(super) fn sums(&self) -> [(i64, DateTime<Utc>); 2] {
+        self.counts.map(|count| (count.tokens, count.period.resets_at(count.window)))
     }
 
     /// The windows, in the order of `Period::ALL`.

@@ -167,8 +167,12 @@ impl RateLimiter {
         Stats { subjects, seeds_failed, refused: self.refusals.read(), ..shared }
     }
 
+    pub(super) fn claims(&self, ask: &Ask, now: i64) -> Claims {
+        self.local.claims(ask, now)
+    }
+
     /// The state of a subject's budgets; the first request asks the store.
-    async fn budget(&self, claim: &Claim, now: i64) -> Budget {
+    pub(super) async fn budget(&self, claim: &Claim, now: i64) -> Budget {
         let wanted = budget::wanted(&claim.rules);
         if wanted == [false; 2] {
             return Budget::Left;

@@ -18,6 +18,7 @@ mod period;
 mod permit;
 mod seed;
 mod shared;
+mod standing;
 mod verdict;
 
 #[cfg(test)]
@@ -32,4 +33,5 @@ pub use self::{
     permit::Permit,
     seed::SeedError,
     shared::{SharedError, Timing, Upkeep},
+    standing::{Concurrency, Spending, Standing},
 };

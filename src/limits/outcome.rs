@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Period, Subject};
+use super::{Period, Subject, gcra::MINUTE};
 
 /// Where a request limit stands, this request counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,13 @@ pub struct Requests {
     pub remaining: i64,
     /// How long until all of `limit` may come at once again.
     pub reset: Duration,
+}
+
+impl Requests {
+    /// How many of them were taken and have not come back. No bucket holds more than one request a microsecond.
+    pub fn used(&self) -> i64 {
+        self.limit.min(MINUTE).saturating_sub(self.remaining).max(0)
+    }
 }
 
 /// The state of the budgets when the request was admitted. A spent one refuses nothing by itself: whether to prune no

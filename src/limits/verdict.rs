@@ -40,7 +40,7 @@ impl Seen {
     }
 
     /// The figures once `taken` requests are counted.
-    fn requests(&self, taken: i64) -> Option<Requests> {
+    pub(super) fn requests(&self, taken: i64) -> Option<Requests> {
         let rate = self.rate()?;
         let ahead = self.ahead.saturating_add(rate.interval.saturating_mul(taken)).min(rate.tolerance);
         let limit = self.rules.requests_per_minute?;

@@ -209,3 +209,34 @@ fn in_process_nothing_is_waited_for() {
     let permit = agent.goes(&limiter, &clock).now_or_never().expect("it is ready at the first poll");
     assert!(permit.is_ok());
 }
+
+#[tokio::test]
+async fn a_peek_tells_where_limits_stand_and_takes_nothing() {
+    let (limiter, clock) = (nothing_saved(), clock());
+    let key_rules = Rules { daily_token_budget: Some(10), ..per_minute(60) };
+    let agent = Agent::new(key_rules).within(at_once(2));
+    let fresh = limiter.peek(&agent.ask(clock.now())).await;
+    assert_eq!(fresh[0].requests, Some(Requests { limit: 60, remaining: 60, reset: Duration::ZERO }));
+    assert_eq!(
+        fresh[1],
+        Standing { concurrent: Some(Concurrency { limit: 2, running: 0 }), ..Standing::default() }
+    );
+
+    let permit = agent.goes(&limiter, &clock).await.unwrap();
+    limiter.saved(agent.account, agent.key, clock.now(), 13);
+    let resets_at = at("2026-06-18T00:00:00Z");
+    for _ in 0..100 {
+        let [key, whole] = limiter.peek(&agent.ask(clock.now())).await;
+        assert_eq!(key.requests, Some(Requests { limit: 60, remaining: 59, reset: Duration::from_secs(1) }));
+        assert_eq!(key.requests.unwrap().used(), 1);
+        assert_eq!(key.day, Some(Spending { limit: 10, spent: 13, resets_at }));
+        assert_eq!((key.concurrent, key.week), (None, None));
+        assert_eq!(whole.concurrent, Some(Concurrency { limit: 2, running: 1 }));
+    }
+    drop(permit);
+    clock.advance(minutes(1));
+    let [key, whole] = limiter.peek(&agent.ask(clock.now())).await;
+    assert_eq!((key.requests.unwrap().used(), whole.concurrent.unwrap().running), (0, 0));
+    let beyond = Agent::new(per_minute(i64::MAX));
+    assert_eq!(limiter.peek(&beyond.ask(clock.now())).await[0].requests.unwrap().used(), 0);
+}

@@ -1,6 +1,7 @@
 //! `UsageService`: what the account's keys used and saved: sums here, single requests in `requests`.
 
 mod days;
+mod left;
 mod requests;
 
 use std::{collections::HashMap, sync::Arc};
@@ -25,7 +26,7 @@ use crate::{
     store::KeyTotals,
 };
 
-use self::days::Range;
+use self::{days::Range, left::limits_left};
 
 /// How many days `GetDaily` gives when it is not told.
 const DAYS: u64 = 30;
@@ -41,7 +42,8 @@ impl Usage {
 
     async fn summary(&self, caller: &Caller) -> Result<v1::GetSummaryResponse, Failure> {
         let account = account(caller)?.id;
-        let (start, end) = month(self.parts.clock.now());
+        let now = self.parts.clock.now();
+        let (start, end) = month(now);
         let usage = self.parts.store.usage();
         // The key's first: what is written in between must not make the account less than its key.
         let own = match caller.key_id() {
@@ -62,6 +64,7 @@ impl Usage {
                 ));
             }
         };
+        let [key_limits, account_limits] = self.parts.chat.limits_left(caller).await;
         Ok(v1::GetSummaryResponse {
             period_start: Some(midnight(start)),
             period_end: Some(midnight(end)),
@@ -72,6 +75,8 @@ impl Usage {
             tokens: own.tokens,
             tokens_saved: own.tokens_saved,
             recall_misses: own.recall_misses,
+            limits: Some(limits_left(&key_limits, now)),
+            account_limits: whole.is_some().then(|| limits_left(&account_limits, now)),
         })
     }
 

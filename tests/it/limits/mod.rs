@@ -7,6 +7,7 @@ mod budgets;
 mod cancelled;
 mod changes;
 mod headers;
+mod left;
 mod rates;
 mod shared;
 mod slots;

@@ -1,0 +1,82 @@
+//! Where limits stand, for those who want to know before they ask: nothing is taken, and nobody is refused.
+//!
+//! The figures are those of this process. With Redis they are what its last answers said, and requests at the same
+//! time are those that run here: to ask it would make a page of figures wait for what only requests need to know.
+
+use chrono::{DateTime, Utc};
+
+use super::{Ask, RateLimiter, Requests, Rules, budget::Budgets, ledger::State, limiter::Claim};
+
+/// Where the limits of a subject stand; `None` where it has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Requests a minute.
+    pub requests: Option<Requests>,
+    /// Requests at the same time.
+    pub concurrent: Option<Concurrency>,
+    /// Saved tokens of this UTC day.
+    pub day: Option<Spending>,
+    /// Saved tokens of this ISO week.
+    pub week: Option<Spending>,
+}
+
+/// Where a limit of requests at the same time stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Concurrency {
+    /// How many there may be.
+    pub limit: i64,
+    /// How many there are.
+    pub running: i64,
+}
+
+/// Where a budget stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spending {
+    /// The budget, in tokens.
+    pub limit: i64,
+    /// What was saved of it; may be more, by what was in flight when it was spent.
+    pub spent: i64,
+    /// When it begins anew.
+    pub resets_at: DateTime<Utc>,
+}
+
+impl RateLimiter {
+    /// Where the limits of a request's key and account stand, the key's first. Takes nothing.
+    ///
+    /// Waits for the store at the first sight of a subject with a budget, 250 ms at most.
+    pub async fn peek(&self, ask: &Ask) -> [Standing; 2] {
+        let now = ask.now.timestamp_micros();
+        let mut standings = [Standing::default(); 2];
+        for (standing, claim) in standings.iter_mut().zip(self.claims(ask, now)) {
+            let Some(claim) = claim else { continue };
+            self.budget(&claim, now).await;
+            *standing = claim.standing(&mut claim.ledger.lock(), now);
+        }
+        standings
+    }
+}
+
+impl Claim {
+    fn standing(&self, state: &mut State, now: i64) -> Standing {
+        let seen = self.see(state, now);
+        let slots = |limit| Concurrency { limit, running: seen.running };
+        // A subject without a budget is not given the counts of one.
+        let [day, week] = state.budgets().map(|budgets| budgets.spending(&self.rules)).unwrap_or_default();
+        Standing {
+            requests: seen.requests(0),
+            concurrent: self.rules.concurrent_requests.map(slots),
+            day,
+            week,
+        }
+    }
+}
+
+impl Budgets {
+    /// What was spent of each budget that `rules` set, in the order of the periods.
+    fn spending(&self, rules: &Rules) -> [Option<Spending>; 2] {
+        let [day, week] = self.sums();
+        let of =
+            |limit: Option<i64>, (spent, resets_at)| limit.map(|limit| Spending { limit, spent, resets_at });
+        [of(rules.daily_token_budget, day), of(rules.weekly_token_budget, week)]
+    }
+}
