@@ -133,6 +133,10 @@ async fn a_new_key_has_used_nothing_at_the_primary_path_and_the_alias() {
                 assert_eq!(left("account_limits").is_null(), account.is_null());
                 let mut expected = none.clone();
                 expected["account"] = account.clone();
+                for limits in ["limits", "account_limits"] {
+                    let left = summary.as_object_mut().unwrap().remove(limits).unwrap();
+                    assert_eq!(left.is_null(), limits == "account_limits" && account.is_null(), "{limits}");
+                }
                 assert_eq!(summary, expected, "{path}");
             }
         }
