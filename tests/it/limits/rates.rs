@@ -84,3 +84,18 @@ async fn keys_do_not_take_from_each_other() {
     one.is_refused(Way::Rest, "rate_limit_exceeded").await;
     other.asks(Way::Rest).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_request_is_on_record_as_refused() {
+    let house = House::with(|settings| settings.variable(REQUESTS, "1")).await;
+    let (agent, issued) = house.operator.equip(json!({"name": "agent"})).await;
+    agent.asks(Way::Rest).await.unwrap();
+    for way in WAYS {
+        agent.is_refused(way, "rate_limit_exceeded").await;
+    }
+    let expected = json!({"total": 7, "complete": 1, "client": 0, "upstream": 0, "error": 6});
+    crate::chat::usage::recorded(&agent, expected).await;
+    let path = format!("/v1/requests?status=429&key_id={}", issued["id"].as_str().unwrap());
+    let refused = house.operator.rest().get(&path).await.success();
+    assert_eq!(refused["requests"].as_array().unwrap().len(), 6, "{refused}");
+}

