@@ -57,7 +57,10 @@ const WIDE: Rules = Rules {
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let soaked = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(SOAKED);
+    // A budget's first sight asks the store, with a time limit, which wants a timer.
+    let entered = runtime.enter();
     limits();
+    drop(entered);
     runtime.block_on(Box::pin(recording()));
     runtime.block_on(Box::pin(soak(soaked)));
 }
