@@ -109,7 +109,7 @@ async fn soak(requests: u32) {
             println!("{number:>12}{:>16}{:>12}", resident_kib(), limiter.stats().subjects);
         }
         let now = SystemClock.now();
-        admit(&limiter, number, now);
+        drop(limiter.admit(&ask(number, now)).await.unwrap());
         limiter.saved(ACCOUNT, key(number), now, 3);
         books.record(number).await;
     }
