@@ -34,6 +34,7 @@ use crate::{
         linger::{self, Sent},
     },
     auth::Source,
+    clock::SharedClock,
     config,
     domain::usage::Ended,
     rest::{Body, BoxError, Transcoder},
@@ -74,6 +75,7 @@ pub(super) struct Front {
     grpc: Grpc,
     health: Arc<Health>,
     figures: Figures,
+    clock: SharedClock,
     cors: Option<CorsLayer>,
     // With a port of their own, operators' services are not on the main one at all.
     operators_on_loopback: bool,
@@ -84,11 +86,12 @@ impl Front {
         rest: Transcoder<Backend>,
         grpc: Grpc,
         (health, figures): (Arc<Health>, Figures),
+        clock: SharedClock,
         config: &config::Server,
     ) -> anyhow::Result<Self> {
         let cors = if config.cors_origins.is_empty() { None } else { Some(cors(&config.cors_origins)?) };
         let operators_on_loopback = config.admin_listen.is_none();
-        Ok(Self { rest, grpc, health, figures, cors, operators_on_loopback })
+        Ok(Self { rest, grpc, health, figures, clock, cors, operators_on_loopback })
     }
 
     /// The handler of the main port.
@@ -119,7 +122,7 @@ impl Front {
         operator: bool,
     ) -> Response<Body> {
         let protocol = protocol(&request);
-        let id = RequestId::generate(&mut rand::rng());
+        let id = RequestId::generate(self.clock.now(), &mut rand::rng());
         let mut log = RequestLog::begin(id, protocol, request.method().as_str(), request.uri().path());
         request.extensions_mut().insert(log.caller());
         request.extensions_mut().insert(id);

@@ -162,7 +162,8 @@ impl App {
             Backend::new(Arc::clone(&guard), services.clone()),
         )?;
         let grpc = Grpc::new(guard, services.routes, &health, config.limits.body_timeout)?;
-        let front = Arc::new(Front::new(transcoder, grpc, (Arc::clone(&health), figures), &config.server)?);
+        let parts = (Arc::clone(&health), figures);
+        let front = Arc::new(Front::new(transcoder, grpc, parts, Arc::clone(&clock), &config.server)?);
         Ok(Self {
             front,
             server,

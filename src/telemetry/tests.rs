@@ -104,11 +104,3 @@ fn a_path_is_cut_and_may_hold_anything() {
     let lines = logged(LevelFilter::INFO, || drop(begin(&"/ä".repeat(1000))));
     assert_eq!(lines[0]["path"].as_str().unwrap().chars().count(), 257);
 }
-
-#[test]
-fn ids_of_requests_differ() {
-    let mut rng = rand::rng();
-    let (one, other) = (RequestId::generate(&mut rng), RequestId::generate(&mut rng));
-    assert_ne!(one, other);
-    assert_eq!((one.as_str().len(), &one.as_str()[..4]), (36, "req_"));
-}

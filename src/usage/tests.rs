@@ -138,7 +138,7 @@ impl Bookkeeping {
 
 /// A record with an id of its own.
 fn begun(key_id: Option<KeyId>, at: DateTime<Utc>) -> Record {
-    Record::begun(RequestId::generate(&mut rand::rng()), ACCOUNT, key_id, at)
+    Record::begun(RequestId::generate(at, &mut rand::rng()), ACCOUNT, key_id, at)
 }
 
 fn tally() -> ToolTally {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 fn record() -> Record {
-    let id = RequestId::generate(&mut rand::rng());
+    let id = RequestId::generate(DateTime::UNIX_EPOCH, &mut rand::rng());
     let begun = Record::begun(id, AccountId(Uuid::nil()), None, DateTime::UNIX_EPOCH);
     Record {
         model: Some("gpt-secret-model".into()),
