@@ -20,6 +20,9 @@ use crate::domain::{
     usage::Routing,
 };
 
+/// How much better than the best tool of a conversation's set another must be for the set to grow.
+const HYSTERESIS: f32 = 0.25;
+
 /// The scored tools of a request.
 struct Scored {
     scores: Vec<f32>,
@@ -255,7 +258,11 @@ fn renewed(index: &Index, scored: &Scored, ask: &Ask<'_>, known: Option<&Arc<Pin
             .map(|place| (index.ids[place], Tier::Whole)),
     );
     let tight = windows.tight.size(&descending).max(least.min(1));
-    let tight = scored.ranked.iter().take(tight).chain(scored.nearest.first()).map(|place| index.ids[*place]);
+    // One that is hardly better than the best of the set is no reason to leave it.
+    let held = known.and_then(|pin| scored.ranked.iter().find(|place| pin.contains_key(&index.ids[**place])));
+    let enough = held.map_or(f32::NEG_INFINITY, |place| scored.scores[*place] + HYSTERESIS);
+    let better = scored.ranked.iter().take(tight).filter(|place| scored.scores[**place] > enough);
+    let tight = better.chain(scored.nearest.first()).map(|place| index.ids[*place]);
     let tight =
         tight.chain((0..index.ids.len()).filter(|place| scored.always[*place]).map(|place| index.ids[place]));
     settle(known, wide, tight)
