@@ -8,7 +8,7 @@ use memchr::memchr2;
 
 use super::{
     sse::SseReader,
-    watch::{ends_an_event, tells_usage},
+    watch::{ends_an_event, members, tells_usage},
 };
 use crate::domain::json::{Invalid, Kind, Scanner};
 
@@ -92,27 +92,21 @@ fn is_usage_alone(event: &[u8]) -> bool {
 fn holds_usage_alone(json: &[u8]) -> Result<bool, Invalid> {
     let mut scan = Scanner::new(json, DEPTH)?;
     let (mut usage, mut choices) = (false, None);
-    if scan.kind()? != Kind::Object {
-        return Ok(false);
-    }
-    scan.object(|scan, member| {
-        let source = scan.source();
-        match &*member.decode(source).unwrap_or_default() {
-            "usage" => {
-                usage = scan.kind()? == Kind::Object;
-                scan.skip().map(drop)
-            }
-            "choices" if scan.kind()? == Kind::Array => {
-                let mut number = 0;
-                scan.array(|scan, _| {
-                    number += 1;
-                    scan.skip().map(drop)
-                })?;
-                choices = Some(number);
-                Ok(())
-            }
-            _ => scan.skip().map(drop),
+    members(&mut scan, |scan, name| match name {
+        "usage" => {
+            usage = scan.kind()? == Kind::Object;
+            scan.skip().map(drop)
         }
+        "choices" if scan.kind()? == Kind::Array => {
+            let mut number = 0;
+            scan.array(|scan, _| {
+                number += 1;
+                scan.skip().map(drop)
+            })?;
+            choices = Some(number);
+            Ok(())
+        }
+        _ => scan.skip().map(drop),
     })?;
     Ok(usage && choices == Some(0))
 }

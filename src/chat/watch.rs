@@ -177,7 +177,7 @@ impl Watch {
 }
 
 /// Walks an object; anything else is passed.
-fn members(
+pub(super) fn members(
     scan: &mut Scanner<'_>,
     mut each: impl FnMut(&mut Scanner<'_>, &str) -> Result<(), Invalid>,
 ) -> Result<(), Invalid> {

@@ -34,18 +34,19 @@ struct Answer {
 
 impl Answer {
     fn new(status: StatusCode, media: &'static str) -> Self {
-        let (provider, pieces) = mpsc::unbounded_channel();
-        let pieces = tokio_stream::wrappers::UnboundedReceiverStream::new(pieces);
-        let body = StreamBody::new(pieces).boxed_unsync();
-        Self::of((status, media, false), body, Some(provider))
+        Self::sent((status, media, false))
     }
 
     /// A stream whose client did not ask for its usage.
     fn hiding_usage() -> Self {
+        Self::sent((StatusCode::OK, "text/event-stream", true))
+    }
+
+    fn sent(head: (StatusCode, &'static str, bool)) -> Self {
         let (provider, pieces) = mpsc::unbounded_channel();
         let pieces = tokio_stream::wrappers::UnboundedReceiverStream::new(pieces);
         let body = StreamBody::new(pieces).boxed_unsync();
-        Self::of((StatusCode::OK, "text/event-stream", true), body, Some(provider))
+        Self::of(head, body, Some(provider))
     }
 
     /// A provider's answer without a body.
