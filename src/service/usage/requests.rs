@@ -19,7 +19,7 @@ use crate::{
         guard::account,
         page::{Cursor, Page},
     },
-    store::{RecordFilter, RecordPage},
+    store::{Found, RecordFilter, RecordPage},
 };
 
 /// A request's place in the list.
@@ -53,8 +53,12 @@ impl Usage {
         let (Some(page), Some(filter)) = (page, filter) else { return Err(Failure::fields(violations)) };
         let account = account(caller)?.id;
         let wanted = RecordPage { size: page.size + 1, before: page.last };
-        let mut records = self.parts.store.usage().requests(account, &filter, wanted).await?;
-        let next_page_token = page.cut(&mut records, |record| (record.at, record.id));
+        let Found { mut records, stopped } =
+            self.parts.store.usage().requests(account, &filter, wanted).await?;
+        let mut next_page_token = page.cut(&mut records, |record| (record.at, record.id));
+        if let (true, Some(place)) = (next_page_token.is_empty(), stopped) {
+            next_page_token = place.token();
+        }
         Ok(v1::ListRequestsResponse { requests: records.into_iter().map(message).collect(), next_page_token })
     }
 

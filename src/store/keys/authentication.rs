@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
-    FromQueryResult, Iterable, JoinType, QueryFilter, QueryResult, QuerySelect, RelationTrait, Select,
-    Statement, Value, sea_query::Expr,
+    FromQueryResult, Iterable, JoinType, QueryFilter, QueryResult, QuerySelect, RelationTrait, Select, Value,
+    sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ use crate::{
         secret::SecretDigest,
     },
     store::{
+        bulk,
         database::bounded,
         entity::{account, key, key_generation, policy},
         error::StoreError,
@@ -29,8 +30,6 @@ use crate::{
     },
 };
 
-/// Keys a statement, of two values each: far below the databases' bounds for parameters.
-const ROWS: usize = 500;
 /// Held while times of use are written, so that two replicas that write the same keys do not lock their rows in
 /// different orders.
 const TOUCH_LOCK: i64 = MIGRATION_LOCK + 2;
@@ -91,34 +90,24 @@ pub(in crate::store) async fn touch(
         let at = storable_time(*at);
         latest.entry(*id).and_modify(|known| *known = at.max(*known)).or_insert(at);
     }
-    let latest: Vec<_> = latest.into_iter().collect();
     let backend = transaction.get_database_backend();
     if backend == DbBackend::Postgres && !latest.is_empty() {
         let lock = format!("SELECT pg_advisory_xact_lock({TOUCH_LOCK})");
         transaction.execute_unprepared(&lock).await?;
     }
-    for rows in latest.chunks(ROWS) {
-        transaction.execute_raw(touch_statement(backend, rows)).await?;
-    }
-    Ok(())
+    let rows = latest.into_iter().map(|(id, at)| [Value::from(id), Value::from(at)]);
+    bulk::execute(transaction, TOUCH, rows).await
 }
 
 /// Written out, since no builder knows an update from a list of values that both databases take.
-fn touch_statement(backend: DbBackend, rows: &[(Uuid, DateTime<Utc>)]) -> Statement {
-    let places: Vec<String> =
-        (0..rows.len()).map(|row| format!("(${}, ${})", 2 * row + 1, 2 * row + 2)).collect();
-    let sql = format!(
-        "WITH used (key_id, at) AS (VALUES {places}) \
-         UPDATE key_generation SET last_used_at = used.at FROM used \
-         WHERE key_generation.key_id = used.key_id \
-         AND key_generation.generation = \
-         (SELECT MAX(newest.generation) FROM key_generation AS newest WHERE newest.key_id = used.key_id) \
-         AND (key_generation.last_used_at IS NULL OR key_generation.last_used_at < used.at)",
-        places = places.join(", ")
-    );
-    let values = rows.iter().flat_map(|(id, at)| [Value::from(*id), Value::from(*at)]);
-    Statement::from_sql_and_values(backend, sql, values)
-}
+const TOUCH: (&str, &str) = (
+    "WITH used (key_id, at) AS (VALUES",
+    ") UPDATE key_generation SET last_used_at = used.at FROM used \
+     WHERE key_generation.key_id = used.key_id \
+     AND key_generation.generation = \
+     (SELECT MAX(newest.generation) FROM key_generation AS newest WHERE newest.key_id = used.key_id) \
+     AND (key_generation.last_used_at IS NULL OR key_generation.last_used_at < used.at)",
+);
 
 /// A row of `by_digest`: four tables, each but the first under a prefix, since they share names.
 struct Found {

@@ -12,6 +12,7 @@ use crate::store::{database::Database, error::StoreError};
 mod m0001_keys;
 mod m0002_usage_records;
 mod m0003_account_limits;
+mod m0004_lean_records;
 
 /// An arbitrary number that no other program that shares the database is likely to lock.
 pub(super) const MIGRATION_LOCK: i64 = 0x6f72_7165_6e00;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrations {
             Box::new(m0001_keys::Keys),
             Box::new(m0002_usage_records::UsageRecords),
             Box::new(m0003_account_limits::AccountLimits),
+            Box::new(m0004_lean_records::LeanRecords),
         ]
     }
 }

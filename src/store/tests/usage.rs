@@ -201,10 +201,21 @@ fn record(account: AccountId, number: u8, at: DateTime<Utc>) -> Record {
     }
 }
 
+/// Records as the writer hands them over, with what they add to their days.
+fn with_sums(records: Vec<Record>) -> Batch {
+    let sums = records.iter().map(|record| DayTotals {
+        account_id: record.account_id,
+        key_id: record.key_id,
+        day: record.at.date_naive(),
+        totals: Totals::from(record),
+    });
+    batch(sums.collect(), records)
+}
+
 /// The numbers of the requests that fit, in the order in which they are listed.
 async fn listed(world: &World, account: AccountId, filter: &RecordFilter) -> Vec<u8> {
     let page = RecordPage { size: 100, before: None };
-    let records = world.store.usage().requests(account, filter, page).await.unwrap();
+    let records = world.store.usage().requests(account, filter, page).await.unwrap().records;
     records.iter().map(|record| record.id.bytes()[0]).collect()
 }
 
@@ -243,7 +254,7 @@ async fn requests_are_listed_newest_first_page_by_page_and_by_every_filter() {
             Record { session: Some("s".into()), key_id: Some(key), ..plain(5, 2) },
             record(AccountId(Uuid::now_v7()), 6, at(3)),
         ];
-        world.store.usage().write(&batch(Vec::new(), records)).await.unwrap();
+        world.store.usage().write(&with_sums(records)).await.unwrap();
         let any = RecordFilter::default;
         for (filter, expected) in [
             (any(), &[5, 4, 3, 2, 1][..]),
@@ -261,12 +272,67 @@ async fn requests_are_listed_newest_first_page_by_page_and_by_every_filter() {
         let (mut pages, mut before) = (Vec::new(), None);
         loop {
             let page = RecordPage { size: 2, before };
-            let records = world.store.usage().requests(account, &any(), page).await.unwrap();
+            let records = world.store.usage().requests(account, &any(), page).await.unwrap().records;
             let Some(last) = records.last() else { break };
             before = Some((last.at, last.id));
             pages.push(records.iter().map(|record| record.id.bytes()[0]).collect::<Vec<_>>());
         }
         assert_eq!(pages, [vec![5, 4], vec![3, 2], vec![1]]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_search_stops_after_so_many_records_and_the_next_goes_on_from_there() {
+    use crate::store::usage::search::Reach;
+
+    on_every_store(async |world| {
+        let account = AccountId(Uuid::now_v7());
+        let (busy, quiet) = (KeyId(Uuid::now_v7()), KeyId(Uuid::now_v7()));
+        let record = |number: u8| {
+            let key = if number % 11 == 3 { quiet } else { busy };
+            let at = world.now() + TimeDelta::hours(i64::from(number));
+            let id = RequestId::from_bytes([number; 16]);
+            Record { model: Some(format!("m{}", number % 5)), ..Record::begun(id, account, Some(key), at) }
+        };
+        let records: Vec<_> = (0..40).map(record).collect();
+        world.store.usage().write(&with_sums(records.clone())).await.unwrap();
+        let any = RecordFilter::default;
+        let since = Some(records[10].at);
+        for filter in [
+            RecordFilter { key_id: Some(quiet), ..any() },
+            RecordFilter { key_id: Some(busy), since, ..any() },
+            RecordFilter { key_id: Some(KeyId(Uuid::now_v7())), ..any() },
+            RecordFilter { model: Some("m2".into()), ..any() },
+            RecordFilter { model: Some("m2".into()), until: since, ..any() },
+            RecordFilter { model: Some("none".into()), ..any() },
+            RecordFilter { model: Some("m3".into()), key_id: Some(quiet), ..any() },
+        ] {
+            let fits = |record: &&Record| {
+                filter.key_id.is_none_or(|key| record.key_id == Some(key))
+                    && (filter.model.is_none() || filter.model == record.model)
+                    && filter.since.is_none_or(|since| record.at >= since)
+                    && filter.until.is_none_or(|until| record.at < until)
+            };
+            let expected: Vec<_> = records.iter().rev().filter(fits).cloned().collect();
+            for (slice, slices, size) in [(1, 1, 1), (3, 2, 2), (7, 3, 100), (100, 1, 3)] {
+                let (mut found, mut before) = (Vec::new(), None);
+                for _ in 0..100 {
+                    let page = RecordPage { size, before };
+                    let reach = Reach { slice, slices };
+                    let part = world.store.usage().requests_within(account, &filter, page, reach);
+                    let part = part.await.unwrap();
+                    assert!(part.records.len() <= size as usize);
+                    let last = part.records.last().map(|last| (last.at, last.id));
+                    found.extend(part.records);
+                    before = part.stopped.or(last);
+                    if part.stopped.is_none() && last.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(found, expected, "{filter:?} {slice} {slices} {size}");
+            }
+        }
     })
     .await;
 }
@@ -313,10 +379,10 @@ async fn old_records_are_deleted_bit_by_bit_and_their_sums_stay() {
 }
 
 #[tokio::test]
-async fn sqlite_goes_by_the_index_of_a_filter_and_never_through_a_whole_account() {
+async fn sqlite_goes_by_the_index_of_a_filter_or_in_the_order_of_the_page() {
     use sea_orm::QueryTrait;
 
-    use crate::store::usage::records::select;
+    use crate::store::usage::search::select;
 
     let folder = tempfile::tempdir().unwrap();
     let world = World::at(format!("sqlite://{}", folder.path().join("orqen.db").display())).await;
@@ -326,12 +392,14 @@ async fn sqlite_goes_by_the_index_of_a_filter_and_never_through_a_whole_account(
     let late = Some(world.now());
     for (filter, index) in [
         (any(), "PRIMARY KEY"),
-        (RecordFilter { key_id: Some(KeyId(Uuid::nil())), ..any() }, "usage_record_by_key"),
-        (RecordFilter { model: Some("m".into()), ..any() }, "usage_record_by_model"),
-        (RecordFilter { status: Some(500), ..any() }, "usage_record_by_status"),
+        // Gone through in slices, whose ends the search adds.
+        (RecordFilter { key_id: Some(KeyId(Uuid::nil())), ..any() }, "PRIMARY KEY"),
+        (RecordFilter { model: Some("m".into()), since: late, ..any() }, "PRIMARY KEY"),
+        (RecordFilter { status: Some(200), ..any() }, "PRIMARY KEY"),
+        (RecordFilter { status: Some(500), ..any() }, "usage_record_by_failure"),
         (RecordFilter { session: Some("s".into()), ..any() }, "usage_record_by_session"),
         (RecordFilter { session: Some("s".into()), status: Some(200), ..any() }, "usage_record_by_session"),
-        (RecordFilter { status: Some(500), since: late, until: late, ..any() }, "usage_record_by_status"),
+        (RecordFilter { status: Some(500), since: late, until: late, ..any() }, "usage_record_by_failure"),
     ] {
         for before in [None, place] {
             let page = RecordPage { size: 10, before };

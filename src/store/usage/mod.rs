@@ -3,7 +3,7 @@
 //! A row of sums is a key's UTC day, so that a month costs at most 31 rows a key to sum up, however many requests
 //! there were. Rows are added to and never replaced, so that replicas share them. Figures of callers without a
 //! key (JWTs) stand under the nil UUID, since a primary key holds no NULL. Writing is in `writing`, the single
-//! requests in `records`.
+//! requests in `records`, lists of them in `search`.
 
 use std::collections::HashMap;
 
@@ -30,10 +30,11 @@ use crate::{
     },
 };
 
-pub(super) mod records;
+mod records;
+pub(super) mod search;
 mod writing;
 
-pub use records::{RecordFilter, RecordPage};
+pub use search::{Found, RecordFilter, RecordPage};
 
 /// The columns of the figures, in the order of `Totals::NAMES`.
 const FIGURES: [Column; Totals::NAMES.len()] = [

@@ -1,12 +1,10 @@
-//! The requests one by one: pages of them, one of them, and an end to the old ones.
-//!
-//! A page goes on after a place (time and id) and not after a number of rows: what is added meanwhile shifts
-//! nothing, and a deep page costs what the first does.
+//! The requests one by one: what is written of each and read back, one of them, and an end to the old ones. Pages
+//! of them are in `search`.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select,
+    Value,
     sea_query::{Expr, Query},
 };
 use uuid::Uuid;
@@ -30,48 +28,7 @@ use crate::{
 /// Held while old records are deleted: replicas that did it together would lock the same rows in different orders.
 const FORGET_LOCK: i64 = MIGRATION_LOCK + 3;
 
-/// Which requests are listed; `None` means any.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RecordFilter {
-    /// The key they came with.
-    pub key_id: Option<KeyId>,
-    /// The model they asked for.
-    pub model: Option<String>,
-    /// The HTTP status that the client was told.
-    pub status: Option<u16>,
-    /// The client's name for the conversation.
-    pub session: Option<String>,
-    /// The earliest beginning.
-    pub since: Option<DateTime<Utc>>,
-    /// The end of the time, exclusive.
-    pub until: Option<DateTime<Utc>>,
-}
-
-/// A page of requests, newest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecordPage {
-    /// How many at most.
-    pub size: u32,
-    /// The last of the page before; `None` for the first.
-    pub before: Option<(DateTime<Utc>, RequestId)>,
-}
-
 impl UsageStore {
-    /// The account's requests that fit `filter`, newest first.
-    pub async fn requests(
-        &self,
-        account: AccountId,
-        filter: &RecordFilter,
-        page: RecordPage,
-    ) -> Result<Vec<Record>, StoreError> {
-        let select = select(account, filter, page);
-        bounded(async {
-            let rows = select.all(self.database.reads()).await?;
-            Ok(rows.into_iter().map(record_from_row).collect())
-        })
-        .await
-    }
-
     /// One of the account's requests; `None` if it has no such one.
     pub async fn request(&self, account: AccountId, id: RequestId) -> Result<Option<Record>, StoreError> {
         let select = Entity::find()
@@ -138,75 +95,43 @@ impl UsageStore {
     }
 }
 
-/// The account's requests that fit `filter`, newest first, of one page.
-pub(in crate::store) fn select(
-    account: AccountId,
-    filter: &RecordFilter,
-    page: RecordPage,
-) -> Select<Entity> {
-    let mut select = Entity::find().filter(Column::AccountId.eq(account.0));
-    if let Some(KeyId(key)) = filter.key_id {
-        select = select.filter(Column::KeyId.eq(key));
-    }
-    if let Some(model) = &filter.model {
-        select = select.filter(Column::Model.eq(storable_text(model)));
-    }
-    if let Some(status) = filter.status {
-        select = select.filter(Column::Status.eq(i32::from(status)));
-    }
-    if let Some(session) = &filter.session {
-        select = select.filter(Column::Session.eq(storable_text(session)));
-    }
-    if let Some(since) = filter.since {
-        select = select.filter(Column::At.gte(since));
-    }
-    if let Some(until) = filter.until {
-        select = select.filter(Column::At.lt(until));
-    }
-    if let Some((at, id)) = page.before {
-        let place = Expr::tuple([Column::At.into_expr(), Column::Id.into_expr()]);
-        let last = Expr::tuple([Expr::val(storable_time(at)), Expr::val(Uuid::from_bytes(id.bytes()))]);
-        select = select.filter(place.lt(last));
-    }
-    select.order_by_desc(Column::At).order_by_desc(Column::Id).limit(u64::from(page.size))
+/// What is written of a record, place by place; the column stands beside what goes into it.
+pub(super) const PLACES: [(Column, fn(&Record) -> Value); 28] = [
+    (Column::AccountId, |record| record.account_id.0.into()),
+    (Column::At, |record| storable_time(record.at).into()),
+    (Column::Id, |record| Uuid::from_bytes(record.id.bytes()).into()),
+    (Column::KeyId, |record| record.key_id.map(|key| key.0).into()),
+    (Column::Generation, |record| record.generation.into()),
+    (Column::PolicyRevision, |record| record.policy_revision.into()),
+    (Column::Session, |record| text(record.session.as_deref())),
+    (Column::Model, |record| text(record.model.as_deref())),
+    (Column::Upstream, |record| text(record.upstream.as_deref())),
+    (Column::Streamed, |record| record.streamed.into()),
+    (Column::Status, |record| record.status.map(i32::from).into()),
+    (Column::Ended, |record| record.ended.as_str().into()),
+    (Column::TotalUs, |record| record.latency.total_us.into()),
+    (Column::UpstreamUs, |record| record.latency.upstream_us.into()),
+    (Column::OwnUs, |record| record.latency.own_us.into()),
+    (Column::FirstByteUs, |record| record.latency.first_byte_us.into()),
+    (Column::ToolsInput, |record| i64::from(record.tools.input).into()),
+    (Column::ToolsDenied, |record| i64::from(record.tools.denied).into()),
+    (Column::ToolsWouldDeny, |record| i64::from(record.tools.would_deny).into()),
+    (Column::ToolsOutput, |record| i64::from(record.tools.output).into()),
+    (Column::ToolsCalled, |record| i64::from(record.called).into()),
+    (Column::RecallMisses, |record| i64::from(record.recall_misses).into()),
+    (Column::Routing, |record| record.routing.map(Routing::as_str).into()),
+    (Column::PromptTokens, |record| record.tokens.prompt.into()),
+    (Column::CompletionTokens, |record| record.tokens.completion.into()),
+    (Column::CachedTokens, |record| record.tokens.cached.into()),
+    (Column::TokensSavedPruning, |record| record.saved.pruning.into()),
+    (Column::TokensSavedLists, |record| record.saved.lists.into()),
+];
+
+fn text(text: Option<&str>) -> Value {
+    text.map(storable_text).into()
 }
 
-pub(super) fn row_from_record(record: &Record) -> Model {
-    let text = |text: &Option<String>| text.as_deref().map(storable_text);
-    let Record { tools, latency, tokens, saved, .. } = record;
-    Model {
-        account_id: record.account_id.0,
-        at: storable_time(record.at),
-        id: Uuid::from_bytes(record.id.bytes()),
-        key_id: record.key_id.map(|key| key.0),
-        generation: record.generation,
-        policy_revision: record.policy_revision,
-        session: text(&record.session),
-        model: text(&record.model),
-        upstream: text(&record.upstream),
-        streamed: record.streamed,
-        status: record.status.map(i32::from),
-        ended: record.ended.as_str().to_owned(),
-        total_us: latency.total_us,
-        upstream_us: latency.upstream_us,
-        own_us: latency.own_us,
-        first_byte_us: latency.first_byte_us,
-        tools_input: tools.input.into(),
-        tools_denied: tools.denied.into(),
-        tools_would_deny: tools.would_deny.into(),
-        tools_output: tools.output.into(),
-        tools_called: record.called.into(),
-        recall_misses: record.recall_misses.into(),
-        routing: record.routing.map(|routing| routing.as_str().to_owned()),
-        prompt_tokens: tokens.prompt,
-        completion_tokens: tokens.completion,
-        cached_tokens: tokens.cached,
-        tokens_saved_pruning: saved.pruning,
-        tokens_saved_lists: saved.lists,
-    }
-}
-
-fn record_from_row(row: Model) -> Record {
+pub(super) fn record_from_row(row: Model) -> Record {
     let count = |stored: i64| u32::try_from(stored).unwrap_or(u32::MAX);
     Record {
         id: RequestId::from_bytes(row.id.into_bytes()),

@@ -8,30 +8,23 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
-    ActiveModelTrait,
-    ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, IntoActiveModel,
-    QueryFilter,
-    sea_query::{Alias, Expr, OnConflict, Query},
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, IdenStatic,
+    QueryFilter, Value,
+    sea_query::{Expr, OnConflict, Query},
 };
 use uuid::Uuid;
 
-use super::{FIGURES, UsageStore, records::row_from_record, stored_key};
+use super::{FIGURES, UsageStore, records::PLACES, stored_key};
 use crate::{
     domain::usage::{Batch, DayTotals, Record, Totals},
     store::{
+        bulk,
         database::bounded,
-        entity::{
-            usage_daily::{ActiveModel, Column, Entity},
-            usage_record, usage_writer,
-        },
+        entity::{usage_daily::Column, usage_writer},
         error::StoreError,
         keys,
     },
 };
-
-/// Rows a statement: 500 of 28 values lie below SQLite's 32,766 and PostgreSQL's 65,535 parameters.
-const ROWS: usize = 500;
 
 impl UsageStore {
     /// Writes a batch: all of it or nothing. One that was written before changes nothing.
@@ -84,53 +77,48 @@ async fn claimed(
 
 /// Inserts records. An id that is there already is passed over, rather than stopping all usage for good.
 async fn insert(transaction: &DatabaseTransaction, records: &[Record]) -> Result<(), DbErr> {
-    for records in records.chunks(ROWS) {
-        let rows = records.iter().map(|record| row_from_record(record).into_active_model().reset_all());
-        usage_record::Entity::insert_many(rows)
-            .on_conflict(OnConflict::new().do_nothing().to_owned())
-            .exec_without_returning(transaction)
-            .await?;
-    }
-    Ok(())
+    let head = format!("INSERT INTO usage_record ({}) VALUES", names(PLACES.map(|(column, _)| column)));
+    let rows = records.iter().map(|record| PLACES.map(|(_, value)| value(record)));
+    bulk::execute(transaction, (&head, "ON CONFLICT DO NOTHING"), rows).await
 }
 
+/// Adds sums to those that are there.
 async fn add(transaction: &DatabaseTransaction, totals: &[DayTotals]) -> Result<(), DbErr> {
-    for rows in merged(totals).chunks(ROWS) {
-        Entity::insert_many(rows.iter().cloned())
-            .on_conflict(added_up())
-            .exec_without_returning(transaction)
-            .await?;
-    }
-    Ok(())
+    let place = [Column::AccountId, Column::KeyId, Column::Day];
+    let head = format!("INSERT INTO usage_daily ({}, {}) VALUES", names(place), names(FIGURES));
+    let added: Vec<_> = FIGURES
+        .map(|figure| figure.as_str())
+        .iter()
+        .map(|figure| format!("{figure} = usage_daily.{figure} + excluded.{figure}"))
+        .collect();
+    let tail = format!("ON CONFLICT ({}) DO UPDATE SET {}", names(place), added.join(", "));
+    bulk::execute(transaction, (&head, &tail), merged(totals).into_iter().map(row)).await
 }
+
+/// The names of columns, as a statement lists them.
+fn names<C: IdenStatic>(columns: impl IntoIterator<Item = C>) -> String {
+    columns.into_iter().map(|column| column.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// What is added to a row of sums.
+type Sums = ((Uuid, Uuid, NaiveDate), Totals);
 
 /// One row for each key and day, in the order of the primary key: a statement must not meet a row twice, and
 /// writers that lock rows in one order never wait for each other in a circle.
-fn merged(batch: &[DayTotals]) -> Vec<ActiveModel> {
-    let mut rows: BTreeMap<(Uuid, Uuid, NaiveDate), Totals> = BTreeMap::new();
+fn merged(batch: &[DayTotals]) -> Vec<Sums> {
+    let mut rows: BTreeMap<_, Totals> = BTreeMap::new();
     for usage in batch {
         *rows.entry((usage.account_id.0, stored_key(usage.key_id), usage.day)).or_default() += usage.totals;
     }
-    let row = |((account_id, key_id, day), sums): ((Uuid, Uuid, NaiveDate), Totals)| {
-        let mut row = ActiveModel {
-            account_id: Set(account_id),
-            key_id: Set(key_id),
-            day: Set(day),
-            ..Default::default()
-        };
-        for (column, figure) in FIGURES.into_iter().zip(sums.figures()) {
-            row.set(column, figure.into());
-        }
-        row
-    };
-    rows.into_iter().map(row).collect()
+    rows.into_iter().collect()
 }
 
-fn added_up() -> OnConflict {
-    let mut conflict = OnConflict::columns([Column::AccountId, Column::KeyId, Column::Day]);
-    for column in FIGURES {
-        let there = Expr::col((Entity, column));
-        conflict.value(column, there.add(Expr::col((Alias::new("excluded"), column))));
-    }
-    conflict
+fn row(((account, key, day), sums): Sums) -> [Value; 3 + FIGURES.len()] {
+    let figures = sums.figures();
+    std::array::from_fn(|place| match place {
+        0 => account.into(),
+        1 => key.into(),
+        2 => day.into(),
+        figure => figures[figure - 3].into(),
+    })
 }

@@ -84,7 +84,7 @@ async fn recorded(place: &Place) -> i64 {
     let store = Store::connect(&config.store, Arc::new(SystemClock)).await.unwrap();
     let account = store.accounts().find_by_name("default").await.unwrap().unwrap().id;
     let page = RecordPage { size: 1000, before: None };
-    let records = store.usage().requests(account, &RecordFilter::default(), page).await.unwrap();
+    let records = store.usage().requests(account, &RecordFilter::default(), page).await.unwrap().records;
     let mut sums = Totals::default();
     records.iter().for_each(|record| sums += Totals::from(record));
     let (from, to) = ["2020-01-01", "9999-01-01"].map(|day| day.parse().unwrap()).into();

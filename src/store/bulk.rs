@@ -1,0 +1,75 @@
+//! Many rows a statement: how rows are cut into statements of few lengths, each text of which a database parses once.
+//!
+//! A statement is known again by its text. Were each as long as what there is to write, nearly every batch would
+//! bring a text of its own, and reading it would cost more than the rows it carries. So there are four lengths, and
+//! the drivers keep what they made of each.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
+
+/// The lengths, each a multiple of the next: 256 rows of 28 values lie below SQLite's 32,766 and PostgreSQL's 65,535
+/// parameters, and 300 rows are 8 statements at most.
+const LENGTHS: [usize; 4] = [256, 32, 4, 1];
+
+/// Runs `head`, rows of `N` places in brackets, then `tail`, over all rows.
+pub(super) async fn execute<const N: usize>(
+    transaction: &DatabaseTransaction,
+    (head, tail): (&str, &str),
+    rows: impl ExactSizeIterator<Item = [Value; N]>,
+) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    let mut rows = rows;
+    for length in LENGTHS {
+        while rows.len() >= length {
+            let mut values = Vec::with_capacity(length * N);
+            rows.by_ref().take(length).for_each(|row| values.extend(row));
+            let sql = text((head, tail), backend, length, N);
+            transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The statement for so many rows of so many places.
+fn text((head, tail): (&str, &str), backend: DbBackend, rows: usize, places: usize) -> String {
+    use std::fmt::Write;
+
+    let mut sql = String::with_capacity(head.len() + tail.len() + rows * (places * 2 + 2));
+    sql.push_str(head);
+    for row in 0..rows {
+        sql.push_str(if row == 0 { " (" } else { ",(" });
+        for place in 0..places {
+            let comma = if place == 0 { "" } else { "," };
+            let number = row * places + place + 1;
+            // Numbered places make SQLite's text five times as long, and it is compared at every use.
+            let written = match backend {
+                DbBackend::Postgres => write!(sql, "{comma}${number}"),
+                _ => write!(sql, "{comma}?"),
+            };
+            written.expect("a string takes all that it is given");
+        }
+        sql.push(')');
+    }
+    sql.push(' ');
+    sql.push_str(tail);
+    sql
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_a_place_for_every_value() {
+        let around = ("INSERT INTO a (b, c) VALUES", "ON CONFLICT DO NOTHING");
+        let sql = text(around, DbBackend::Sqlite, 2, 2);
+        assert_eq!(sql, "INSERT INTO a (b, c) VALUES (?,?),(?,?) ON CONFLICT DO NOTHING");
+        let sql = text(around, DbBackend::Postgres, 2, 2);
+        assert_eq!(sql, "INSERT INTO a (b, c) VALUES ($1,$2),($3,$4) ON CONFLICT DO NOTHING");
+    }
+
+    #[test]
+    fn every_number_of_rows_is_a_sum_of_the_lengths() {
+        assert!(LENGTHS.windows(2).all(|pair| pair[0] % pair[1] == 0));
+        assert_eq!(LENGTHS.last(), Some(&1));
+    }
+}
