@@ -20,8 +20,12 @@ use crate::{
     tokens::Tokenizer,
 };
 
-/// How many records are taken at once, and are enough to write before the time.
+/// How many records are taken at once.
 const BULK: usize = 512;
+/// How many are enough to write before the time. A batch writes one row of sums for each key in it, so that with a
+/// thousand keys in use a small one writes nearly as many sums as records; a larger one would hold the only writer of
+/// a SQLite file for longer than some 40 ms.
+const ENOUGH: usize = 4096;
 
 /// How often the last batch is tried when the process stops: three seconds of pauses.
 const LAST_ATTEMPTS: u32 = 5;
@@ -138,7 +142,7 @@ where
                 outcome = written(&mut writing) => self.settle(writing.take(), outcome),
                 () = tokio::time::sleep_until(self.write_at), if writing.is_none() => writing = self.write(),
             }
-            if self.waiting >= BULK && self.failures == 0 && writing.is_none() {
+            if self.waiting >= ENOUGH && self.failures == 0 && writing.is_none() {
                 writing = self.write();
             }
         }
