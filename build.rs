@@ -8,8 +8,9 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 
 /// The files whose services and messages are ours.
-const PROTOS: [&str; 9] = [
+const PROTOS: [&str; 10] = [
     "orqen/v1/access.proto",
+    "orqen/v1/bounds.proto",
     "orqen/v1/key.proto",
     "orqen/v1/key_service.proto",
     "orqen/v1/chat.proto",

@@ -36,6 +36,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// As in the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ADMITTED: u32 = 1_000_000;
 const RECORDED: u32 = 200_000;
 /// Requests of the soak where nothing else is said.
@@ -44,8 +48,8 @@ const SOAKED: u32 = 2_000_000;
 const LINES: u32 = 10;
 const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
 const KEYS: u128 = 1_000;
-/// Records that are sent before the writer is waited for: what its queue holds.
-const AHEAD: u32 = 8_192;
+/// Records that are sent before the writer is waited for: three quarters of what it may hold.
+const AHEAD: u32 = 12_288;
 
 const WIDE: Rules = Rules {
     requests_per_minute: Some(60_000_000),

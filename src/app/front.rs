@@ -18,7 +18,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tonic::body::Body as GrpcBody;
@@ -65,6 +65,8 @@ const EXPOSED: [HeaderName; 16] = [
 const PREFLIGHT: Duration = Duration::from_secs(600);
 /// Where operators have their figures; to anybody else there is no such route.
 const METRICS: &str = "/metrics";
+/// Where the REST routes are described.
+const OPENAPI: &str = "/openapi.json";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
@@ -77,6 +79,8 @@ pub(super) struct Front {
     figures: Figures,
     clock: SharedClock,
     cors: Option<CorsLayer>,
+    /// The description of the REST routes.
+    openapi: Bytes,
     // With a port of their own, operators' services are not on the main one at all.
     operators_on_loopback: bool,
 }
@@ -91,7 +95,8 @@ impl Front {
     ) -> anyhow::Result<Self> {
         let cors = if config.cors_origins.is_empty() { None } else { Some(cors(&config.cors_origins)?) };
         let operators_on_loopback = config.admin_listen.is_none();
-        Ok(Self { rest, grpc, health, figures, clock, cors, operators_on_loopback })
+        let openapi = serde_json::to_vec(&service::openapi()?)?.into();
+        Ok(Self { rest, grpc, health, figures, clock, cors, openapi, operators_on_loopback })
     }
 
     /// The handler of the main port.
@@ -184,12 +189,24 @@ impl Front {
             Protocol::Rest => match (request.method(), request.uri().path()) {
                 (&Method::GET | &Method::HEAD, "/healthz") => self.health.alive(),
                 (&Method::GET | &Method::HEAD, "/readyz") => self.health.readiness(),
+                (&Method::GET | &Method::HEAD, OPENAPI) => self.described(),
                 (&Method::GET | &Method::HEAD, METRICS) if operator => self.figures.answer(),
-                (verb, path @ ("/healthz" | "/readyz")) => only_get(path, verb),
+                (verb, path @ ("/healthz" | "/readyz" | OPENAPI)) => only_get(path, verb),
                 (verb, METRICS) if operator => only_get(METRICS, verb),
                 _ => self.rest.handle(request).await,
             },
         }
+    }
+}
+
+impl Front {
+    /// The description of the routes, for whoever asks: it says nothing of the account or the configuration.
+    fn described(&self) -> Response<Body> {
+        let body = Full::new(self.openapi.clone()).map_err(|never| match never {});
+        let mut response = Response::new(body.boxed_unsync());
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response
     }
 }
 

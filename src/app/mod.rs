@@ -274,8 +274,8 @@ fn embedder(
 
 fn rest_options(config: &Config) -> rest::Options {
     rest::Options {
-        package: "orqen.v1".into(),
-        access_option: "orqen.v1.access".into(),
+        package: service::PACKAGE.into(),
+        access_option: service::ACCESS_OPTION.into(),
         chat_body: config.limits.chat_body,
         account_body: config.limits.account_body,
         json_depth: config.limits.json_depth,

@@ -84,6 +84,8 @@ enum Command {
     /// Check and show the configuration
     #[command(subcommand)]
     Config(config::Command),
+    /// Print the OpenAPI 3.1 description of the REST routes, as `/openapi.json` serves it
+    Openapi,
 }
 
 /// Reads the arguments, does what they say, and answers with the exit code of the process.
@@ -123,6 +125,7 @@ fn run(arguments: Arguments, env: &Environment, out: &mut dyn Write) -> anyhow::
         }
         Command::Evaluate(arguments) => evaluate::run(&arguments, out),
         Command::Config(command) => config::run(&command, load, env, out),
+        Command::Openapi => Ok(writeln!(out, "{:#}", crate::service::openapi()?)?),
     }
 }
 

@@ -13,6 +13,7 @@ mod bindings;
 mod body;
 mod json;
 mod names;
+mod openapi;
 mod percent;
 mod query;
 mod refusal;
@@ -38,6 +39,7 @@ pub use self::{
     backend::{Backend, Body, UnaryAnswer},
     bindings::{Binding, BindingError, BindingProblem, BodyRule, Method},
     body::BoxError,
+    openapi::{About, document as openapi},
     refusal::{InvalidField, InvalidFields, Refusal},
 };
 use self::{
@@ -75,6 +77,16 @@ pub struct Transcoder<B> {
     router: Router,
     options: Options,
     backend: B,
+}
+
+/// Every binding of the methods in `package`: each rule and each of its aliases, in the order of the descriptors.
+/// Errors name the first method that cannot be served.
+pub fn bindings(
+    pool: &DescriptorPool,
+    package: &str,
+    access_option: &str,
+) -> Result<Vec<Binding>, BindingError> {
+    bindings::read(pool, package, access_option)
 }
 
 impl<B: Backend> Transcoder<B> {

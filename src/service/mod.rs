@@ -11,6 +11,7 @@ mod failures;
 mod fields;
 pub mod guard;
 mod keys;
+mod openapi;
 mod page;
 mod reason;
 pub mod status;
@@ -39,6 +40,7 @@ pub use self::{
     backend::{Backend, respond},
     failures::chat_status,
     guard::{Guard, GuardLayer, Unguarded},
+    openapi::{ACCESS_OPTION, PACKAGE, openapi},
     reason::Reason,
     status::Failure,
 };

@@ -31,27 +31,16 @@ pub(super) async fn execute<const N: usize>(
 
 /// The statement for so many rows of so many places.
 fn text((head, tail): (&str, &str), backend: DbBackend, rows: usize, places: usize) -> String {
-    use std::fmt::Write;
-
-    let mut sql = String::with_capacity(head.len() + tail.len() + rows * (places * 2 + 2));
-    sql.push_str(head);
-    for row in 0..rows {
-        sql.push_str(if row == 0 { " (" } else { ",(" });
-        for place in 0..places {
-            let comma = if place == 0 { "" } else { "," };
-            let number = row * places + place + 1;
-            // Numbered places make SQLite's text five times as long, and it is compared at every use.
-            let written = match backend {
-                DbBackend::Postgres => write!(sql, "{comma}${number}"),
-                _ => write!(sql, "{comma}?"),
-            };
-            written.expect("a string takes all that it is given");
+    let listed = match backend {
+        DbBackend::Postgres => {
+            let row =
+                |row| (1..=places).map(|place| format!("${}", row * places + place)).collect::<Vec<_>>();
+            (0..rows).map(|number| format!("({})", row(number).join(","))).collect::<Vec<_>>().join(",")
         }
-        sql.push(')');
-    }
-    sql.push(' ');
-    sql.push_str(tail);
-    sql
+        // Numbered places would make the text five times as long, and it is hashed and compared at every use.
+        _ => vec![format!("({})", vec!["?"; places].join(",")); rows].join(","),
+    };
+    [head, &listed, tail].join(" ")
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ use crate::{
 const BULK: usize = 512;
 /// How many are enough to write before the time. A batch writes one row of sums for each key in it, so that with a
 /// thousand keys in use a small one writes nearly as many sums as records; a larger one would hold the only writer of
-/// a SQLite file for longer than some 40 ms.
-const ENOUGH: usize = 4096;
+/// a SQLite file for longer than some 80 ms. Half of what may wait, so that there is room while it is written.
+const ENOUGH: usize = 8192;
 
 /// How often the last batch is tried when the process stops: three seconds of pauses.
 const LAST_ATTEMPTS: u32 = 5;

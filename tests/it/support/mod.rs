@@ -4,6 +4,7 @@
 //! One way to start a server for all suites, so that a test is about what it says and not about ports and files.
 
 pub(crate) mod actors;
+pub(crate) mod described;
 pub(crate) mod grpc;
 pub(crate) mod grpc_web;
 pub(crate) mod issuer;

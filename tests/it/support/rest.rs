@@ -12,6 +12,8 @@ use hyper_util::{
 };
 use serde_json::Value;
 
+use super::described;
+
 /// The body of a request.
 pub(crate) type Sent = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -94,9 +96,12 @@ impl Rest {
 
     /// Sends a request as it is, and waits for the whole answer.
     pub(crate) async fn whole(&self, request: Request<Sent>) -> Answer {
+        let (verb, path) = (request.method().clone(), request.uri().path().to_owned());
         let (head, body) = self.open(request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: head.status, headers: head.headers, body }
+        let answer = Answer { status: head.status, headers: head.headers, body };
+        described::check(&verb, &path, &answer);
+        answer
     }
 
     /// Sends a request as it is, and returns with the head of the answer.

@@ -1,0 +1,90 @@
+//! What the description of the REST routes says beside what the descriptors say of them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{
+    proto,
+    rest::{self, BindingError},
+    service::Reason,
+};
+
+/// The package whose routes are described.
+pub const PACKAGE: &str = "orqen.v1";
+/// The method option that says who may call.
+pub const ACCESS_OPTION: &str = "orqen.v1.access";
+
+/// The OpenAPI 3.1 description of every route, as `/openapi.json` serves it and `orqen openapi` prints it.
+pub fn openapi() -> Result<Value, BindingError> {
+    let about = rest::About {
+        info: json!({
+            "title": "Orqen",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "A gateway between AI agents and model providers that decides which tools a model may see.",
+            "license": {"name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE")},
+        }),
+        credential: json!({
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An Orqen key (`sk-orq-…`), or a JWT of the configured issuer.",
+        }),
+        error: error(),
+        bounds_option: "orqen.v1.bounds",
+        raw: BTreeMap::from([(
+            "orqen.v1.ChatService.CreateRawChatCompletion",
+            (chat_request(), chat_answer()),
+        )]),
+    };
+    let bindings = rest::bindings(&proto::POOL, PACKAGE, ACCESS_OPTION)?;
+    Ok(rest::openapi(&bindings, ACCESS_OPTION, about))
+}
+
+fn error() -> Value {
+    let codes: Vec<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+    json!({
+        "type": "object",
+        "description": "Why a request was refused or failed.",
+        "required": ["error"],
+        "properties": {"error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {
+                    "type": "string",
+                    "description": "What was wrong, with which value, and what to do.",
+                },
+                "type": {"type": "string", "description": "OpenAI's word for the status."},
+                "param": {"type": ["string", "null"], "description": "The field that it is about."},
+                "code": {"type": "string", "enum": codes, "description": "The reason, for programs."},
+            },
+        }},
+    })
+}
+
+/// What is read of a chat request; all else goes to the provider as it is.
+fn chat_request() -> Value {
+    json!({
+        "type": "object",
+        "description": "A request of OpenAI's Chat Completions API. Members that are not named here go to the \
+                        provider as they are.",
+        "required": ["messages"],
+        "properties": {
+            "model": {"type": "string", "description": "`gpt-4o`, or `openai/gpt-4o` to name the upstream."},
+            "messages": {"type": "array", "items": {"type": "object"}},
+            "stream": {"type": ["boolean", "null"]},
+            "tools": {"type": "array", "items": {"type": "object"}},
+            "tool_choice": {"type": ["string", "object"]},
+        },
+    })
+}
+
+fn chat_answer() -> Value {
+    json!({
+        "application/json": {"schema": {"type": "object", "description": "A chat completion of OpenAI's API."}},
+        "text/event-stream": {"schema": {
+            "type": "string",
+            "description": "With `\"stream\": true`: chunks of OpenAI's API as events, then `[DONE]`.",
+        }},
+    })
+}
