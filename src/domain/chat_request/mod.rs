@@ -14,7 +14,6 @@ mod permit;
 mod prepare;
 mod read;
 mod shape;
-mod splice;
 #[cfg(test)]
 mod tests;
 mod tool;

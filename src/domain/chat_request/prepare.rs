@@ -9,11 +9,10 @@ use super::{
     ChoiceFate, PermittedRequest, PreparedRequest, Selection,
     permit::{count, emptied},
     shape::{Choice, Root, StreamOptions},
-    splice::Edits,
     tool::Tool,
     trim,
 };
-use crate::domain::json::Span;
+use crate::domain::json::{Edits, Span};
 
 pub(super) fn prepare(
     request: PermittedRequest,

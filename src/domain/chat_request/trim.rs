@@ -5,8 +5,8 @@
 //! description. A schema stays a valid JSON Schema that takes the same values: types, properties, required members,
 //! enumerations and references all stay, and a *property* that is called `description` does too.
 
-use super::{EXAMPLES, splice::Edits};
-use crate::domain::json::{Invalid, Kind, Scanner, Span};
+use super::EXAMPLES;
+use crate::domain::json::{Edits, Invalid, Kind, Scanner, Span};
 
 /// Members of a schema that only people and models read (JSON Schema 2020-12, section 9, and what generators add).
 const TEXTS: [&str; 7] =

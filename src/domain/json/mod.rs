@@ -5,6 +5,7 @@
 //! filters are passed by. What the members mean is left to the callers; this module vouches that the whole
 //! document is valid, once, so that nobody behind it is handed something that only some parsers accept.
 
+mod edits;
 mod open;
 mod scanner;
 #[cfg(test)]
@@ -12,11 +13,12 @@ mod tests;
 mod text;
 mod token;
 
+pub(crate) use edits::Edits;
 pub use scanner::{Kind, Scanner};
 pub use text::{LoneSurrogate, Text};
 
 /// A place in the document: `start` is its first byte, `end` the one after its last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
     /// Its first byte.
     pub start: usize,

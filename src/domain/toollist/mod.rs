@@ -51,6 +51,11 @@ impl Toollist {
         self.0.is_none()
     }
 
+    /// Whether no name at all is kept from passing: there is no list, or nothing but an empty denylist.
+    pub fn permits_all(&self) -> bool {
+        self.allow_entries().is_none() && self.deny_entries().is_none_or(|list| list.given.is_empty())
+    }
+
     /// How many patterns (entries with `*`) a name is compared with at most.
     pub fn patterns(&self) -> usize {
         let lists = self.allow_entries().into_iter().chain(self.deny_entries());

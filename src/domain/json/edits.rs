@@ -2,33 +2,33 @@
 
 use bytes::Bytes;
 
-use crate::domain::json::Span;
+use super::Span;
 
 /// Changes to one body. They do not overlap.
 #[derive(Debug, Default)]
-pub(super) struct Edits(Vec<(Span, String)>);
+pub(crate) struct Edits(Vec<(Span, String)>);
 
 impl Edits {
     /// Puts `text` in the place of `span`.
-    pub(super) fn replace(&mut self, span: Span, text: String) {
+    pub(crate) fn replace(&mut self, span: Span, text: String) {
         self.0.push((span, text));
     }
 
     /// The places that go, where nothing was put in.
-    pub(super) fn into_cuts(mut self) -> Vec<Span> {
+    pub(crate) fn into_cuts(mut self) -> Vec<Span> {
         self.0.sort_by_key(|(span, _)| span.start);
         self.0.into_iter().map(|(span, _)| span).collect()
     }
 
     /// Takes one place out.
-    pub(super) fn take(&mut self, span: Span) {
+    pub(crate) fn take(&mut self, span: Span) {
         self.cut(span.start, span.end);
     }
 
     /// Takes the marked elements out of a list of them (the members of an object, the elements of an array), each
     /// with one comma and the white space between: that before it, or, where nothing stays before it, that after
-    /// it. White space next to the brackets stays, so that all that stays is as the client wrote it.
-    pub(super) fn take_out(&mut self, elements: impl Iterator<Item = (Span, bool)>) {
+    /// it. White space next to the brackets stays, so that all that stays is as it was written.
+    pub(crate) fn take_out(&mut self, elements: impl Iterator<Item = (Span, bool)>) {
         let mut before: Option<Span> = None;
         let mut leading: Option<usize> = None;
         let mut stays = false;
@@ -53,14 +53,14 @@ impl Edits {
     }
 
     /// Takes places of a part of the body out of it.
-    pub(super) fn trim(&mut self, part: Span, cuts: Vec<Span>) {
+    pub(crate) fn trim(&mut self, part: Span, cuts: Vec<Span>) {
         for cut in cuts {
             self.cut(part.start + cut.start, part.start + cut.end);
         }
     }
 
     /// The body with the changes in it: the very same buffer when there are none, else one new one.
-    pub(super) fn apply(mut self, body: Bytes) -> Bytes {
+    pub(crate) fn apply(mut self, body: Bytes) -> Bytes {
         if self.0.is_empty() {
             return body;
         }
