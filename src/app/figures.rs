@@ -37,7 +37,7 @@ impl Figures {
     }
 
     fn read(&self) -> Readings {
-        let ChatPipeline { recorder, limiter, pruner, embedder, .. } = &*self.chat;
+        let ChatPipeline { recorder, limiter, pruner, embedder, withheld, .. } = &*self.chat;
         let (waiting, most) = recorder.waiting();
         let (keys, limits) = (self.authenticator.stats(), limiter.stats());
         let vectors = embedder.as_ref().map(|embedder| embedder.counts()).unwrap_or_default();
@@ -67,6 +67,8 @@ impl Figures {
             skips: pruner.skips().map(|(skipped, count)| (skipped.as_str(), count)).collect(),
             embeddings: [("hit", vectors.hits), ("wait", vectors.waits), ("without", vectors.without)],
             embedding_failures: vectors.failures,
+            calls_withheld: [("removed", withheld.calls_removed()), ("observed", withheld.calls_observed())],
+            answers_refused: withheld.answers_refused(),
             spans_lost: self.lost_spans.count(),
             started_at: self.started_at.timestamp_micros() as f64 / 1e6,
         }

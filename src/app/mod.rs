@@ -25,7 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     auth::{self, Authenticator, JwtVerifier},
     chat::{
-        ChatPipeline,
+        ChatPipeline, Withheld,
         embed::{self, Embedder},
     },
     clock::SharedClock,
@@ -126,6 +126,7 @@ impl App {
             limiter,
             refuses_spent: config.limits.saved_tokens_exceeded == SavedTokensExceeded::Reject,
             tokenizer,
+            withheld: Withheld::default(),
             recorder,
             told: service::chat_status,
             clock: Arc::clone(&clock),

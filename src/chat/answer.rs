@@ -1,42 +1,43 @@
 //! The provider's answer on its way to the client: passed on as it comes, and metered.
 //!
-//! Nothing is changed, but that a stream's usage is kept from a client that did not ask for it (`sieve`). The end of
-//! each piece is looked at, so that a comment line that keeps the connection alive, or the error that ends it, never
-//! lands inside an event.
+//! What of it is kept back is decided elsewhere: of a stream by its sieve, of an answer in one piece before it gets
+//! here (`withheld`).
+
+mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep};
 
+use self::stream::{KEEP_ALIVE, StreamState, joined};
 use crate::{
-    chat::{sieve::Sieve, sse::BoundaryTracker, watch::Watch},
+    chat::{
+        glance::Glance,
+        sieve::Sieve,
+        watch::Watch,
+        withheld::{Received, Withheld},
+    },
     domain::usage::{Ended, Routing, ToolTally},
     limits::{Permit, Requests},
     prune::Skipped,
-    upstream::{UpstreamBody, UpstreamError, UpstreamResponse},
+    upstream::{UpstreamBody, UpstreamError},
     usage::Pending,
 };
 
-/// How long a provider is silent before the client gets a comment line. Load balancers commonly cut idle
-/// connections after 60 s; a line comes after 15 to 30 s.
-const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
-const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
-
 /// An answer whose record is still open elsewhere.
 pub(super) struct Unmetered {
-    pub(super) response: UpstreamResponse,
+    pub(super) received: Received,
+    pub(super) withheld: Withheld,
     pub(super) tally: ToolTally,
     pub(super) pruned: Pruned,
-    pub(super) watch: Watch,
     /// Whether the usage of a stream is not for the client.
     pub(super) hides_usage: bool,
 }
@@ -78,30 +79,33 @@ pub struct ChatAnswer {
 impl Unmetered {
     /// Ties the record to the last byte of the body.
     pub(super) fn metered(self, mut running: Running) -> ChatAnswer {
-        let streamed = self.response.is_event_stream();
-        let mut headers = self.response.headers;
+        let Received { response, watch, guard } = self.received;
+        let streamed = response.is_event_stream();
+        let mut headers = response.headers;
         if streamed {
             // Comment lines and a last error event may make it longer than the provider said, and what is kept back
             // shorter.
             headers.remove(header::CONTENT_LENGTH);
         }
-        let ended = if self.response.status.is_success() { Ended::Complete } else { Ended::Upstream };
-        running.pending.status(self.response.status.as_u16());
+        let ended = if response.status.is_success() { Ended::Complete } else { Ended::Upstream };
+        running.pending.status(response.status.as_u16());
         let requests = running.permit.requests;
+        let stream = streamed.then(|| {
+            let sieve = Sieve::new(self.hides_usage, guard);
+            StreamState::new(sieve.map(|sieve| (sieve, self.withheld.clone())))
+        });
         let mut body = AnswerBody {
             // A server does not ask an empty body for anything, and drops it as if the client had left.
-            finished: self.response.body.is_end_stream(),
-            inner: self.response.body,
-            watch: Some(self.watch),
-            running: Some(running),
-            ended,
-            stream: streamed.then(|| StreamState::new(self.hides_usage)),
+            finished: response.body.is_end_stream(),
+            inner: response.body,
+            meter: Meter { watch: Some(watch), withheld: self.withheld, running: Some(running), ended },
+            stream,
         };
         if body.finished {
             body.settle();
         }
         ChatAnswer {
-            status: self.response.status,
+            status: response.status,
             headers,
             tally: self.tally,
             pruned: self.pruned,
@@ -117,9 +121,7 @@ pin_project! {
     pub struct AnswerBody {
         #[pin]
         inner: UpstreamBody,
-        watch: Option<Watch>,
-        running: Option<Running>,
-        ended: Ended,
+        meter: Meter,
         stream: Option<StreamState>,
         finished: bool,
     }
@@ -128,83 +130,9 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             // The client left: what came so far counts. Not in a panic, of which a second one would be the end.
             if !std::thread::panicking() {
-                let this = this.project();
-                tell(this.watch, this.running);
+                this.project().meter.tell();
             }
         }
-    }
-}
-
-/// What is remembered of an event stream between its pieces.
-struct StreamState {
-    boundary: BoundaryTracker,
-    sieve: Option<Sieve>,
-    // Armed once and looked at when it fires: no clock is read for a piece that comes.
-    timer: Pin<Box<Sleep>>,
-    silent: bool,
-}
-
-impl StreamState {
-    fn new(hides_usage: bool) -> Self {
-        Self {
-            boundary: BoundaryTracker::new(),
-            sieve: hides_usage.then(Sieve::default),
-            timer: Box::pin(tokio::time::sleep(KEEP_ALIVE_EVERY)),
-            silent: true,
-        }
-    }
-
-    /// What the client gets of a piece; nothing of one that is held, or kept from it.
-    fn pass(&mut self, piece: Bytes) -> Bytes {
-        let piece = match &mut self.sieve {
-            Some(sieve) => sieve.push(piece),
-            None => piece,
-        };
-        self.passed(&piece);
-        piece
-    }
-
-    /// What the client gets at the end.
-    fn rest(&mut self) -> Bytes {
-        let rest = self.sieve.as_mut().map(Sieve::rest).unwrap_or_default();
-        self.passed(&rest);
-        rest
-    }
-
-    fn passed(&mut self, piece: &Bytes) {
-        if !piece.is_empty() {
-            self.silent = false;
-            self.boundary.push(piece);
-        }
-    }
-
-    /// Ready when a comment line is due.
-    fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            self.timer.as_mut().reset(Instant::now() + KEEP_ALIVE_EVERY);
-            let silent = std::mem::replace(&mut self.silent, true);
-            if silent && self.boundary.at_boundary() {
-                return Poll::Ready(());
-            }
-        }
-    }
-
-    /// The event that tells the client of a failure, after whatever was cut off before it.
-    fn failure(&self, error: &UpstreamError) -> Bytes {
-        let start = if self.boundary.at_boundary() { "" } else { "\n\n" };
-        let code = if matches!(error, UpstreamError::Timeout { .. }) {
-            "upstream_timeout"
-        } else {
-            "upstream_unreachable"
-        };
-        let body = serde_json::json!({"error": {
-            "message": format!("the stream broke off: {error}. What came before stands; ask again for the rest"),
-            "type": "server_error",
-            "param": null,
-            "code": code,
-        }});
-        Bytes::from(format!("{start}data: {body}\n\n"))
     }
 }
 
@@ -217,8 +145,7 @@ impl AnswerBody {
     /// Closes the record as the answer's status has it, for a reader who has seen enough. Dropped without this, an
     /// unfinished body means that the client left.
     pub fn settle(&mut self) {
-        tell(&mut self.watch, &mut self.running);
-        close(&mut self.running, self.ended);
+        self.meter.close();
     }
 }
 
@@ -232,36 +159,19 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         let mut this = self.project();
         while !*this.finished {
-            match this.inner.as_mut().poll_frame(cx) {
+            let passed = match this.inner.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers are not passed on.
-                    let Ok(mut piece) = frame.into_data() else { continue };
-                    if let Some(running) = this.running.as_mut() {
-                        running.pending.piece();
-                    }
-                    if let Some(watch) = this.watch.as_mut() {
-                        watch.push(&piece);
-                    }
+                    let Ok(piece) = frame.into_data() else { continue };
+                    let glance = this.stream.as_ref().map(|_| Glance::of(&piece));
+                    this.meter.piece(&piece, glance);
                     // A server that knows the length drops the body after its last byte, without asking again.
                     *this.finished = this.inner.is_end_stream();
-                    if let Some(stream) = this.stream.as_mut() {
-                        piece = stream.pass(piece);
-                        if *this.finished {
-                            piece = joined(piece, stream.rest());
-                        }
-                    }
-                    if *this.finished {
-                        tell(this.watch, this.running);
-                        close(this.running, *this.ended);
-                    }
-                    if !piece.is_empty() {
-                        return Poll::Ready(Some(Ok(Frame::data(piece))));
-                    }
+                    passed(piece, glance, this.stream.as_mut(), this.finished, this.meter)
                 }
                 Poll::Ready(Some(Err(error))) => {
                     *this.finished = true;
-                    tell(this.watch, this.running);
-                    close(this.running, Ended::Upstream);
+                    this.meter.broke_off();
                     return match this.stream {
                         // Without `[DONE]`: the client must not take it for the whole answer.
                         Some(stream) => Poll::Ready(Some(Ok(Frame::data(stream.failure(&error))))),
@@ -270,18 +180,16 @@ impl Body for AnswerBody {
                 }
                 Poll::Ready(None) => {
                     *this.finished = true;
-                    tell(this.watch, this.running);
-                    close(this.running, *this.ended);
-                    let rest = this.stream.as_mut().map(StreamState::rest).unwrap_or_default();
-                    if !rest.is_empty() {
-                        return Poll::Ready(Some(Ok(Frame::data(rest))));
-                    }
+                    last(this.stream.as_mut(), this.meter)
                 }
                 Poll::Pending => {
                     let Some(stream) = this.stream.as_mut() else { return Poll::Pending };
                     ready!(stream.poll_keep_alive(cx));
                     return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(KEEP_ALIVE)))));
                 }
+            };
+            if !passed.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(passed))));
             }
         }
         Poll::Ready(None)
@@ -297,27 +205,92 @@ impl Body for AnswerBody {
     }
 }
 
-fn joined(one: Bytes, other: Bytes) -> Bytes {
-    if other.is_empty() { one } else { [one, other].concat().into() }
+/// What the client gets of a piece. It may be the last one, because the provider has ended or nothing may pass any
+/// more.
+fn passed(
+    piece: Bytes,
+    glance: Option<Glance>,
+    stream: Option<&mut StreamState>,
+    finished: &mut bool,
+    meter: &mut Meter,
+) -> Bytes {
+    let (Some(stream), Some(glance)) = (stream, glance) else {
+        if *finished {
+            meter.close();
+        }
+        return piece;
+    };
+    let (passed, failed) = stream.pass(piece, glance);
+    if failed {
+        *finished = true;
+        meter.broke_off();
+        return passed;
+    }
+    if *finished { joined(passed, last(Some(stream), meter)) } else { passed }
 }
 
-/// Hands on what the answer told, once.
-fn tell(watch: &mut Option<Watch>, running: &mut Option<Running>) {
-    if let Some(watch) = watch.take() {
-        let told = watch.finish();
-        if let Some(Running { pending, .. }) = running {
-            pending.called(told.calls, told.misses);
-            pending.tokens(told.tokens);
+/// What the client gets at the end; closes the record.
+fn last(stream: Option<&mut StreamState>, meter: &mut Meter) -> Bytes {
+    let (rest, failed) = stream.map(StreamState::rest).unwrap_or_default();
+    if failed {
+        meter.broke_off()
+    } else {
+        meter.close()
+    }
+    rest
+}
+
+/// The record of an answer under way, and what it is told of.
+struct Meter {
+    watch: Option<Watch>,
+    withheld: Withheld,
+    running: Option<Running>,
+    ended: Ended,
+}
+
+impl Meter {
+    /// Takes note of a piece as the provider sent it.
+    fn piece(&mut self, piece: &Bytes, glance: Option<Glance>) {
+        if let Some(running) = &mut self.running {
+            running.pending.piece();
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.push(piece, glance);
         }
     }
-}
 
-fn close(running: &mut Option<Running>, ended: Ended) {
-    if let Some(Running { pending, permit }) = running.take() {
-        pending.end(ended);
-        drop(permit);
+    /// Hands on what the answer told, once. A stream that ended before it said so is none of the complete ones.
+    fn tell(&mut self) {
+        if let (Some(watch), Some(Running { pending, .. })) = (self.watch.take(), &mut self.running) {
+            let whole = tell(watch, &self.withheld, pending);
+            if !whole {
+                self.ended = Ended::Upstream;
+            }
+        }
+    }
+
+    /// Closes the record of an answer that ended by itself.
+    fn close(&mut self) {
+        self.tell();
+        if let Some(Running { pending, permit }) = self.running.take() {
+            pending.end(self.ended);
+            drop(permit);
+        }
+    }
+
+    /// Closes the record of one that did not.
+    fn broke_off(&mut self) {
+        self.tell();
+        self.ended = Ended::Upstream;
+        self.close();
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// Hands on what an answer told; whether it is all there.
+pub(super) fn tell(watch: Watch, withheld: &Withheld, pending: &mut Pending) -> bool {
+    let told = watch.finish();
+    pending.called(told.calls, told.misses);
+    pending.tokens(told.tokens);
+    withheld.observed(told.would_remove);
+    told.whole
+}

@@ -7,10 +7,12 @@ mod answer;
 mod ask;
 pub mod embed;
 mod error;
+mod glance;
 mod sieve;
 pub mod sse;
 pub mod typed;
 mod watch;
+mod withheld;
 
 use std::sync::Arc;
 
@@ -22,8 +24,9 @@ use crate::{
     clock::SharedClock,
     domain::{
         caller::Caller,
+        chat_answer::AnswerGuard,
         chat_request::{Bounds, ChatRequest, PermittedRequest, PreparedRequest, Refused},
-        key::AccountId,
+        key::{AccountId, ToolMode},
         limits::{Limits, OwnLimits},
         policy::{Account, PruneMode},
         request_id::RequestId,
@@ -31,16 +34,17 @@ use crate::{
         usage::{Ended, Record, Routing},
     },
     limits::{self, Budget, RateLimiter, Requests, Rules, Standing},
-    prune::{Ask, Likeness, Pruner},
+    prune::{Ask, Likeness, Pruner, Ticket},
     tokens::Tokenizer,
-    upstream::{Catalog, ModelInfo, UpstreamClient},
+    upstream::{Catalog, ModelInfo, UpstreamClient, UpstreamResponse},
     usage::{Pending, UsageRecorder},
 };
 
-use self::{answer::Running, ask::Wish, embed::Embedder, watch::Watch};
+use self::{answer::Running, ask::Wish, embed::Embedder, watch::Watch, withheld::Received};
 pub use self::{
     answer::{AnswerBody, ChatAnswer, Pruned},
     error::{ChatError, ChatFailure},
+    withheld::Withheld,
 };
 
 /// What every chat request goes through.
@@ -61,6 +65,8 @@ pub struct ChatPipeline {
     pub refuses_spent: bool,
     /// Who knows how many tokens definitions have.
     pub tokenizer: Arc<Tokenizer>,
+    /// What became of calls in answers that keys may not make.
+    pub withheld: Withheld,
     /// Who remembers.
     pub recorder: UsageRecorder,
     /// The HTTP status that a client is told of an error, for the record.
@@ -161,13 +167,35 @@ impl ChatPipeline {
         pending.sent();
         let response = self.client.send(&route.upstream, &prepared, headers).await?;
         let learner = choice.ticket.map(|ticket| (Arc::clone(&self.pruner), ticket));
+        let received = self.received(caller, response, learner, pending).await?;
         Ok(answer::Unmetered {
-            watch: Watch::new(learner, &response),
-            response,
+            received,
+            withheld: self.withheld.clone(),
             tally: prepared.tally(),
             pruned,
             hides_usage: prepared.hides_usage(),
         })
+    }
+
+    /// The provider's answer as far as the caller's lists let it go on. Of one that they do not, the figures count.
+    async fn received(
+        &self,
+        caller: &Caller,
+        response: UpstreamResponse,
+        learner: Option<(Arc<Pruner>, Ticket)>,
+        pending: &mut Pending,
+    ) -> Result<Received, ChatError> {
+        let (list, mode) = (caller.toollist(), caller.tool_mode());
+        let observed = (mode == ToolMode::Observe && !list.permits_all()).then(|| list.clone());
+        let watch = Watch::new(learner, observed, &response);
+        let mut received = Received { response, watch, guard: AnswerGuard::new(list, mode) };
+        match received.check(&self.withheld).await {
+            Ok(()) => Ok(received),
+            Err(error) => {
+                answer::tell(received.watch, &self.withheld, pending);
+                Err(error.into())
+            }
+        }
     }
 
     /// The tokens of what was removed, where the writer of usage has counted it before, in the same two parts.

@@ -1,30 +1,28 @@
-//! What an answer tells, read from it as it passes by: what the model called, for the pruner to learn from, and the
-//! provider's figures, for the record.
+//! What an answer tells, read from it as the provider sends it: what the model called, for the pruner to learn from,
+//! the provider's figures, for the record, and whether a stream came to its end.
 //!
-//! Only the pieces in which one of the two is spoken of are read. Watching changes nothing and holds nothing up: the
-//! bytes are gone by the time they are looked at. An answer that is too long or odd to be read tells nothing, which
-//! is no harm.
+//! Only the pieces in which one of these is spoken of are read. Watching changes nothing and holds nothing up. It
+//! comes before anything is kept back: a call that is taken out of the answer was made by the model all the same,
+//! and counts as called. An answer that is too long or odd to be read tells nothing, which is no harm.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, LazyLock},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use memchr::memmem::Finder;
 
 use crate::{
-    chat::sse::SseReader,
+    chat::{
+        glance::Glance,
+        sse::{Event, SseReader},
+    },
     domain::{
         json::{Invalid, Kind, Scanner},
+        toollist::Toollist,
         usage::Tokens,
     },
     prune::{Pruner, Ticket},
     upstream::UpstreamResponse,
 };
 
-/// The longest event of a stream that is read.
-const LONGEST_EVENT: usize = 1024 * 1024;
 /// The longest answer in one piece that is read: with a picture in it, it may have megabytes.
 const LONGEST: usize = 8 * 1024 * 1024;
 /// The most calls of one answer.
@@ -38,7 +36,13 @@ const TOKENS_MAX: i64 = 1_000_000_000_000;
 #[derive(Debug)]
 pub(super) struct Watch {
     learner: Option<(Arc<Pruner>, Ticket)>,
+    /// Lists in `observe`: calls that they would have taken out are counted.
+    observed: Option<Toollist>,
     reading: Reading,
+    /// Whether the stream said that it has ended.
+    done: bool,
+    /// Whether a reason for the end was given.
+    finished: bool,
     /// Names by the choice and the place of the call in it.
     calls: BTreeMap<(u64, u64), String>,
     tokens: Tokens,
@@ -51,6 +55,11 @@ pub(super) struct Told {
     pub(super) calls: usize,
     /// How many of them had been pruned.
     pub(super) misses: usize,
+    /// How many lists in `observe` would have taken out.
+    pub(super) would_remove: usize,
+    /// Whether it is all there: of a stream that it said so, by `[DONE]` or, since some providers leave that out,
+    /// between two events once a reason for the end was given.
+    pub(super) whole: bool,
     /// The provider's figures, the last ones where there were several.
     pub(super) tokens: Tokens,
 }
@@ -66,29 +75,43 @@ enum Reading {
 }
 
 impl Watch {
-    pub(super) fn new(learner: Option<(Arc<Pruner>, Ticket)>, response: &UpstreamResponse) -> Self {
+    pub(super) fn new(
+        learner: Option<(Arc<Pruner>, Ticket)>,
+        observed: Option<Toollist>,
+        response: &UpstreamResponse,
+    ) -> Self {
         let reading = match (response.status.is_success(), response.is_event_stream()) {
             (false, _) => Reading::Nothing,
-            (true, true) => Reading::Events(Box::new(SseReader::bounded(LONGEST_EVENT))),
+            (true, true) => Reading::Events(Box::default()),
             (true, false) => Reading::Whole(Vec::new(), 0),
         };
-        Self { learner, reading, calls: BTreeMap::new(), tokens: Tokens::default() }
+        Self {
+            learner,
+            observed,
+            reading,
+            done: false,
+            finished: false,
+            calls: BTreeMap::new(),
+            tokens: Tokens::default(),
+        }
     }
 
-    /// Takes note of a piece of the answer.
-    pub(super) fn push(&mut self, piece: &Bytes) {
+    /// Takes note of a piece of the answer; of a stream with what it speaks of.
+    pub(super) fn push(&mut self, piece: &Bytes, glance: Option<Glance>) {
         match &mut self.reading {
             Reading::Events(reader) => {
                 // Most pieces are whole events that tell nothing.
-                if reader.at_boundary() && ends_an_event(piece) && !tells(piece) {
+                let glance = glance.unwrap_or_else(|| Glance::of(piece));
+                if reader.at_boundary() && glance.ends_an_event && !glance.tells() {
                     return;
                 }
                 let mut events = Vec::new();
                 if reader.push(piece, &mut events).is_err() {
                     self.reading = Reading::Nothing;
                 }
-                for event in events.iter().filter(|event| tells(&event.data)) {
-                    self.read(&event.data);
+                for event in &events {
+                    self.done |= event.is_done();
+                    self.read_if_told(&event.data);
                 }
             }
             Reading::Whole(pieces, length) if *length + piece.len() <= LONGEST => {
@@ -100,25 +123,48 @@ impl Watch {
         }
     }
 
+    /// Reads what came, and looks at nothing more; whether it is all there.
+    pub(super) fn close(&mut self) -> bool {
+        match std::mem::replace(&mut self.reading, Reading::Nothing) {
+            Reading::Whole(pieces, _) => {
+                match &pieces[..] {
+                    [] => {}
+                    [whole] => self.read_if_told(whole),
+                    pieces => self.read_if_told(&pieces.concat()),
+                }
+                true
+            }
+            Reading::Events(reader) => self.done || self.ends_well(*reader),
+            // Nobody can say otherwise.
+            Reading::Nothing => true,
+        }
+    }
+
     /// Hands what was called to the pruner, and says what was told; of an answer that broke off, what came of it.
     pub(super) fn finish(mut self) -> Told {
-        if let Reading::Whole(pieces, _) = std::mem::replace(&mut self.reading, Reading::Nothing) {
-            match &pieces[..] {
-                [] => {}
-                [whole] => self.read_if_told(whole),
-                pieces => self.read_if_told(&pieces.concat()),
-            }
-        }
+        let whole = self.close();
         let called: Vec<String> = self.calls.into_values().filter(|name| !name.is_empty()).collect();
         let misses = match &self.learner {
             Some((pruner, ticket)) if !called.is_empty() => pruner.learn(ticket, &called),
             _ => 0,
         };
-        Told { calls: called.len(), misses, tokens: self.tokens }
+        let barred = |lists: &Toollist| called.iter().filter(|name| !lists.permits(name)).count();
+        let would_remove = self.observed.as_ref().map_or(0, barred);
+        Told { calls: called.len(), misses, would_remove, whole, tokens: self.tokens }
+    }
+
+    /// Whether a stream without `[DONE]` ended between two events after its reason; only a last `[DONE]` is whole
+    /// without the empty line after it.
+    fn ends_well(&self, mut reader: SseReader) -> bool {
+        if reader.at_boundary() {
+            return self.finished;
+        }
+        let mut last = Vec::new();
+        reader.push(b"\n\n", &mut last).is_ok() && last.iter().any(Event::is_done)
     }
 
     fn read_if_told(&mut self, json: &[u8]) {
-        if tells(json) {
+        if Glance::of(json).tells() {
             self.read(json);
         }
     }
@@ -148,6 +194,10 @@ impl Watch {
                 "function_call" => self.call(scan, (choice, u64::MAX)),
                 _ => scan.skip().map(drop),
             }),
+            "finish_reason" => {
+                self.finished |= scan.kind()? == Kind::Text;
+                scan.skip().map(drop)
+            }
             _ => scan.skip().map(drop),
         })
     }
@@ -224,26 +274,6 @@ fn number(scan: &mut Scanner<'_>, into: &mut Option<i64>) -> Result<(), Invalid>
     Ok(())
 }
 
-/// Whether something is spoken of that is read.
-fn tells(bytes: &[u8]) -> bool {
-    // `tool_calls` or `function_call`.
-    static CALL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("_call"));
-    CALL.find(bytes).is_some() || tells_usage(bytes)
-}
-
-/// Whether there is a `usage` object; many providers write `"usage":null` into every event.
-pub(super) fn tells_usage(bytes: &[u8]) -> bool {
-    static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
-    USAGE.find_iter(bytes).any(|at| {
-        let rest = &bytes[at + "\"usage\"".len()..];
-        rest.iter().find(|byte| !byte.is_ascii_whitespace() && **byte != b':') == Some(&b'{')
-    })
-}
-
-pub(super) fn ends_an_event(piece: &[u8]) -> bool {
-    piece.ends_with(b"\n\n") || piece.ends_with(b"\r\n\r\n")
-}
-
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -254,8 +284,8 @@ mod tests {
     fn told(media: &'static str, pieces: &[&'static str]) -> Told {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media))]);
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        let mut watch = Watch::new(None, &UpstreamResponse { status: StatusCode::OK, headers, body });
-        pieces.iter().for_each(|piece| watch.push(&Bytes::from_static(piece.as_bytes())));
+        let mut watch = Watch::new(None, None, &UpstreamResponse { status: StatusCode::OK, headers, body });
+        pieces.iter().for_each(|piece| watch.push(&Bytes::from_static(piece.as_bytes()), None));
         watch.finish()
     }
 
@@ -302,5 +332,36 @@ mod tests {
         let call = r#"{"choices":[{"message":{"tool_calls":[{"function":{"name":"a"}},{"function":{"name":"b"}}]}}],"usage":{"prompt_tokens":3}}"#;
         let told = told("application/json", &[call]);
         assert_eq!((told.calls, told.misses, told.tokens.prompt), (2, 0, Some(3)));
+    }
+
+    #[test]
+    fn a_stream_is_whole_when_it_says_so() {
+        const LAST: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\": \"stop\"}]}\n\n";
+        const MORE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":null}]}\n\n";
+        const DONE: &str = "data: [DONE]\n\n";
+        let whole = |pieces: &[&'static str]| told("text/event-stream", pieces).whole;
+        for pieces in
+            [&[MORE, LAST, DONE][..], &[MORE, DONE], &[LAST], &[LAST, ": x\n\n"], &["data: [DO", "NE]\n"]]
+        {
+            assert!(whole(pieces), "{pieces:?}");
+        }
+        for pieces in [&[MORE][..], &[], &[LAST, "data: {\"cho"], &[&LAST[..LAST.len() - 1]]] {
+            assert!(!whole(pieces), "{pieces:?}");
+        }
+        assert!(told("application/json", &["{}"]).whole);
+    }
+
+    #[test]
+    fn calls_that_observed_lists_would_take_out_are_counted() {
+        let list = Toollist::new(None, Some(vec!["gone".into()])).unwrap();
+        let headers =
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let mut watch =
+            Watch::new(None, Some(list), &UpstreamResponse { status: StatusCode::OK, headers, body });
+        let answer = r#"{"choices":[{"message":{"tool_calls":[{"function":{"name":"Gone"}},{"function":{"name":"b"}}]}}]}"#;
+        watch.push(&Bytes::from_static(answer.as_bytes()), None);
+        let told = watch.finish();
+        assert_eq!((told.calls, told.would_remove), (2, 1));
     }
 }

@@ -6,7 +6,10 @@ use chrono::DateTime;
 use futures_util::FutureExt;
 use http::HeaderValue;
 use http_body_util::{BodyExt, Empty, StreamBody};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Duration, Instant},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -14,12 +17,15 @@ use super::*;
 use crate::{
     clock::SystemClock,
     domain::{
-        key::AccountId,
+        chat_answer::AnswerGuard,
+        key::{AccountId, ToolMode},
         request_id::RequestId,
+        toollist::Toollist,
         usage::{Batch, Record, Totals},
     },
     limits::{Ask, RateLimiter, Rules},
     tokens::Tokenizer,
+    upstream::UpstreamResponse,
     usage::{self, UsageRecorder},
 };
 
@@ -34,31 +40,38 @@ struct Answer {
 
 impl Answer {
     fn new(status: StatusCode, media: &'static str) -> Self {
-        Self::sent((status, media, false))
+        Self::sent((status, media, false), None)
     }
 
     /// A stream whose client did not ask for its usage.
     fn hiding_usage() -> Self {
-        Self::sent((StatusCode::OK, "text/event-stream", true))
+        Self::sent((StatusCode::OK, "text/event-stream", true), None)
     }
 
-    fn sent(head: (StatusCode, &'static str, bool)) -> Self {
+    /// A stream to a key that may not use `gone`.
+    fn guarded() -> Self {
+        let list = Toollist::new(None, Some(vec!["gone".into()])).unwrap();
+        Self::sent((StatusCode::OK, "text/event-stream", false), AnswerGuard::new(&list, ToolMode::Filter))
+    }
+
+    fn sent(head: (StatusCode, &'static str, bool), guard: Option<AnswerGuard>) -> Self {
         let (provider, pieces) = mpsc::unbounded_channel();
         let pieces = tokio_stream::wrappers::UnboundedReceiverStream::new(pieces);
         let body = StreamBody::new(pieces).boxed_unsync();
-        Self::of(head, body, Some(provider))
+        Self::of(head, body, Some(provider), guard)
     }
 
     /// A provider's answer without a body.
     fn empty(status: StatusCode) -> Self {
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        Self::of((status, "application/json", false), body, None)
+        Self::of((status, "application/json", false), body, None, None)
     }
 
     fn of(
         (status, media, hides_usage): (StatusCode, &'static str, bool),
         body: UpstreamBody,
         provider: Option<mpsc::UnboundedSender<Piece>>,
+        guard: Option<AnswerGuard>,
     ) -> Self {
         let (batches, written) = mpsc::unbounded_channel();
         let sink = move |batch: Arc<Batch>| {
@@ -78,9 +91,10 @@ impl Answer {
             (header::CONTENT_LENGTH, HeaderValue::from_static("4")),
         ]);
         let response = UpstreamResponse { status, headers, body };
+        let received = Received { watch: Watch::new(None, None, &response), response, guard };
         let unmetered = Unmetered {
-            watch: Watch::new(None, &response),
-            response,
+            received,
+            withheld: Withheld::default(),
             tally: ToolTally::default(),
             pruned: Pruned::default(),
             hides_usage,
@@ -283,4 +297,50 @@ async fn of_a_stream_that_breaks_within_an_event_the_error_is_told() {
     let event = answer.text().await;
     assert!(event.starts_with("data: {\"error\"") && event.contains("upstream_unreachable"), "{event}");
     assert!(answer.piece().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_taken_out_are_counted_and_a_call_that_is_held_lets_comments_through() {
+    let mut answer = Answer::guarded();
+    let part = "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"gone\"}}]}}]}\n\n";
+    answer.provider_sends("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n");
+    answer.provider_sends(part);
+    assert!(answer.text().await.contains("content"));
+    assert_eq!(answer.text().await, ": keep-alive\n\n");
+    answer.provider_sends("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n");
+    assert_eq!(answer.text().await, "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
+    answer.provider_ends();
+    assert!(answer.piece().await.is_none());
+    let record = answer.record().await;
+    assert_eq!((record.complete, record.tools_called), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_calls_cannot_be_told_ends_with_an_error_event_and_leaves_the_provider() {
+    let mut answer = Answer::guarded();
+    answer.provider_sends("data: 1\n\ndata: {\"choices\":[],\"Choices\":[]}\n\n");
+    let text = answer.text().await;
+    assert!(
+        text.starts_with("data: 1\n\ndata: {\"error\"") && text.contains("upstream_unreachable"),
+        "{text}"
+    );
+    assert!(answer.piece().await.is_none());
+    assert_eq!(answer.record().await, Totals { upstream: 1, ..Totals::default() });
+    answer.client_hangs_up();
+    assert!(answer.provider.unwrap().is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_ends_before_it_says_so_is_none_of_the_complete_ones() {
+    for (sent, totals) in [
+        ("data: 1\n\n", Totals { upstream: 1, ..Totals::default() }),
+        ("data: 1\n\ndata: [DONE]\n\n", Totals { complete: 1, ..Totals::default() }),
+    ] {
+        let mut answer = Answer::events();
+        answer.provider_sends(sent);
+        answer.provider_ends();
+        assert_eq!(answer.text().await, sent);
+        assert!(answer.piece().await.is_none());
+        assert_eq!(answer.record().await, totals);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! A stream that ends is whole when it said so: by `[DONE]`, or, since some providers leave that out, between two
 //! events once a reason for the end was given. Any other end is told as an error, or the client would take half an
-//! answer for all of it.
+//! answer for all of it. The record goes by the same rule, whichever door the answer leaves by.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -30,10 +30,11 @@ pub(super) fn chunks(
 ) -> impl Stream<Item = Result<v1::StreamChatCompletionResponse, Status>> + Send {
     let chunks =
         Chunks { body, reader: SseReader::new(), ready: VecDeque::new(), finished: false, over: false };
-    stream::try_unfold(
-        chunks,
-        |mut chunks| async move { Ok(chunks.next().await?.map(|chunk| (chunk, chunks))) },
-    )
+    stream::try_unfold(chunks, |mut chunks| async move {
+        // The provider's doing, not the client's leaving.
+        let next = chunks.next().await.inspect_err(|_| chunks.body.settle());
+        Ok(next?.map(|chunk| (chunk, chunks)))
+    })
 }
 
 struct Chunks {

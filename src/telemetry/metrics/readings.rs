@@ -59,6 +59,10 @@ pub struct Readings {
     pub embeddings: [(&'static str, u64); 3],
     /// Calls for vectors that failed.
     pub embedding_failures: u64,
+    /// Calls in answers to tools that keys may not use: taken out, and let through by `observe`.
+    pub calls_withheld: [(&'static str, u64); 2],
+    /// Answers that could not be checked for such calls.
+    pub answers_refused: u64,
     /// Spans that no collector took.
     pub spans_lost: u64,
     /// When the process began, in seconds since 1970.
@@ -76,6 +80,8 @@ impl Readings {
         };
         words("refusals", "Requests that a limit refused", "limit", &self.refusals);
         words("prune_skipped", "Requests whose tools all went on, by reason", "reason", &self.skips);
+        let help = "Calls in answers to tools that the key may not use";
+        words("tool_calls_denied", help, "result", &self.calls_withheld);
         words("embedding_lookups", "Requests to compare by meaning", "result", &self.embeddings);
         registry
     }
@@ -113,6 +119,8 @@ impl Readings {
         add("limiter_releases_lost", help, self.limiter_releases_lost);
         let help = "Times that the store could not say what was saved so far";
         add("limiter_seeds_failed", help, self.limiter_seeds_failed);
+        let help = "Answers kept back since they could not be checked for calls";
+        add("answers_unreadable", help, self.answers_refused);
         add("otel_spans_dropped", "Spans that no collector took", self.spans_lost);
         add("embedding_failures", "Calls for vectors that failed", self.embedding_failures);
     }
