@@ -15,10 +15,12 @@ mod spellings;
 mod stop;
 mod streams;
 mod toolchoice;
-mod toollists;
+pub(crate) mod toollists;
 pub(crate) mod typed;
 mod typed_streams;
 pub(crate) mod usage;
+mod withheld;
+mod withheld_streams;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Response};

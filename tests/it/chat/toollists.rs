@@ -163,7 +163,7 @@ async fn observe_removes_nothing_and_says_what_it_would_have() {
 }
 
 /// An agent whose key an operator has put into `observe`, which no key can ask for.
-async fn observed(house: &House) -> Agent {
+pub(crate) async fn observed(house: &House) -> Agent {
     let fields = json!({"name": "seen", "denied_tools": ["gone", "web_search"], "tool_mode": "observe"});
     house.operator.create_key(fields.clone()).await.refused(403, "privilege_escalation");
     let mut fields = fields;

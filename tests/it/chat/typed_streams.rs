@@ -53,6 +53,21 @@ async fn a_stream_that_ends_too_early_or_is_none_is_no_whole_answer() {
     let status = streamed(&house, &agent, Reply::json(COMPLETION)).await.unwrap_err();
     let outcome = refusal(&status);
     assert!(outcome.refused("upstream_unreachable").1.contains("application/json"), "{outcome:?}");
+    // The stream that is none was a whole answer; it was asked for by the wrong call.
+    recorded(&agent, json!({"total": 5, "complete": 1, "client": 0, "upstream": 4, "error": 0})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_client_is_told_of_an_end_is_what_the_record_says_through_every_door() {
+    let house = House::new().await;
+    let agent = house.agent().await;
+    house.upstream.will(Reply::events(&[MORE]));
+    let got = agent.posts(r#"{"model":"gpt-4o","stream":true}"#).await;
+    assert_eq!(got.body, MORE, "the client sees for itself that there is no end");
+    house.upstream.will(Reply::events(&[MORE, LAST]));
+    agent.calls_raw(r#"{"model":"gpt-4o","stream":true}"#).await.unwrap();
+    streamed(&house, &agent, Reply::events(&[MORE, "data: no chunk\n\n"])).await.unwrap_err();
+    recorded(&agent, json!({"total": 3, "complete": 1, "client": 0, "upstream": 2, "error": 0})).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
