@@ -48,6 +48,8 @@ pub(super) struct Sieve {
     open: bool,
     /// Whether an event came already.
     started: bool,
+    /// Whether the piece at hand tells no usage, so that none of its events has to be searched again.
+    quiet: bool,
     /// Events that wait, the first of them for a call to be decided.
     waiting: VecDeque<(RawEvent, Answer)>,
     /// How many bytes they have.
@@ -84,6 +86,7 @@ impl Sieve {
             line: 0,
             open: false,
             started: false,
+            quiet: false,
             waiting: VecDeque::new(),
             held: 0,
         })
@@ -96,6 +99,7 @@ impl Sieve {
         if self.open || untouched {
             return Sifted { passed: piece, failed: None };
         }
+        self.quiet = self.begun.is_empty() && !glance.usage;
         let source = piece.clone();
         let mut passed = Passed::default();
         let failed = if self.begun.is_empty() {
@@ -116,6 +120,7 @@ impl Sieve {
 
     /// What is held when the stream ends: an event without the empty line after it, and what waited.
     pub(super) fn rest(&mut self) -> Sifted {
+        self.quiet = false;
         let mut passed = Passed::default();
         let last = std::mem::take(&mut self.begun).freeze();
         let mut failed = if last.is_empty() { Ok(()) } else { self.event(last, &mut passed) };
@@ -144,7 +149,7 @@ impl Sieve {
 
     fn event(&mut self, event: Bytes, passed: &mut Passed) -> Result<(), Unsure> {
         let first = !std::mem::replace(&mut self.started, true);
-        if self.hides_usage && is_usage_alone(&event) {
+        if self.hides_usage && !self.quiet && is_usage_alone(&event) {
             return Ok(());
         }
         let Some(guard) = &mut self.guard else {

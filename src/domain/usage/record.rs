@@ -149,7 +149,7 @@ pub struct Record {
     pub tools: ToolTally,
     /// How they were compared; `None` without tools.
     pub routing: Option<Routing>,
-    /// Tool calls in the answer.
+    /// Tool calls in the answer as the provider sent it: those that the lists took out of it are among them.
     pub called: u32,
     /// Those of them to tools that the client had offered and pruning had removed, and such a call of the turn before
     /// that its answer did not show.
