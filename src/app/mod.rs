@@ -105,7 +105,7 @@ impl App {
                 peppers: peppers.clone(),
                 jwt,
                 clock: Arc::clone(&clock),
-                on_used: Box::new(move |key, at| used.used(key, at)),
+                on_used: Box::new(move |secret, at| used.used(secret, at)),
                 failures: config
                     .limits
                     .failed_auth_per_minute

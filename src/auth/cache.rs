@@ -20,11 +20,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use moka::sync::Cache;
 use uuid::Uuid;
 
-use crate::domain::{
-    caller::{AccountCell, KeyCell},
-    key::{AccountId, Key, KeyId},
-    policy::Account,
-    secret::SecretDigest,
+use crate::{
+    domain::{
+        caller::{AccountCell, KeyCell},
+        key::{AccountId, Generation, Key, KeyId},
+        policy::Account,
+        secret::SecretDigest,
+    },
+    store::KeyBySecret,
 };
 
 /// How many made-up credentials are remembered as such: 100 bytes each, so 10 MB at most.
@@ -34,9 +37,10 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 /// How often a key's use is passed on.
 const USED_EVERY: i64 = 1_000_000;
 
-/// A secret in the cache: its key, and when its use was last passed on.
+/// A secret in the cache: its key, which generation of it this is, and when its use was last passed on.
 pub(super) struct Cached {
     pub(super) key: Arc<KeyCell>,
+    pub(super) generation: Generation,
     used_at: AtomicI64,
 }
 
@@ -188,18 +192,14 @@ impl KeyCache {
     }
 
     /// Caches what was read after `epochs`; `None` when it changed since, and the caller must read again.
-    pub(super) fn insert(
-        &self,
-        epochs: &Epochs,
-        digest: SecretDigest,
-        key: Key,
-        account: Account,
-    ) -> Option<Arc<Cached>> {
+    pub(super) fn insert(&self, epochs: &Epochs, found: KeyBySecret) -> Option<Arc<Cached>> {
+        let KeyBySecret { key, account, digest, generation } = found;
         let mut index = self.index();
         if !self.unchanged(epochs, key.id.0) || !self.unchanged(epochs, account.id.0) {
             return None;
         }
-        let cached = Arc::new(Cached { key: index.key(key, account), used_at: AtomicI64::new(0) });
+        let cached =
+            Arc::new(Cached { key: index.key(key, account), generation, used_at: AtomicI64::new(0) });
         index.sweep();
         self.by_digest.insert(digest, Arc::clone(&cached));
         Some(cached)

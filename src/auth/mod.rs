@@ -25,7 +25,7 @@ use crate::{
     config,
     domain::{
         caller::{AccountCell, Caller, JwtCaller, KeyCaller},
-        key::{AccountId, Key, KeyId, KeyStatus},
+        key::{AccountId, Generation, Key, KeyId, KeyStatus},
         policy::Account,
         secret::{MalformedSecret, Peppers, PlainSecret, SECRET_PREFIX, SecretDigest},
     },
@@ -77,8 +77,8 @@ pub enum AuthError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source(pub IpAddr);
 
-/// Told when a key authenticated a request, at most once a second for each of its secrets.
-pub type OnUsed = Box<dyn Fn(KeyId, DateTime<Utc>) + Send + Sync>;
+/// Told when a secret authenticated a request, at most once a second for each.
+pub type OnUsed = Box<dyn Fn(Generation, DateTime<Utc>) + Send + Sync>;
 
 /// Turns credentials into callers.
 pub struct Authenticator {
@@ -181,9 +181,9 @@ impl Authenticator {
             status => return Err(AuthError::Inactive(status)),
         }
         if cell.mark_used(now) {
-            (self.on_used)(key.id, now);
+            (self.on_used)(cell.generation, now);
         }
-        Ok(KeyCaller { key, cell: Arc::clone(&cell.key) })
+        Ok(KeyCaller { key, cell: Arc::clone(&cell.key), generation: cell.generation })
     }
 
     /// Looks up a credential, unless too many from the same address were looked up in vain.
@@ -232,8 +232,8 @@ impl Authenticator {
                     }
                     return Err(AuthError::Unknown);
                 }
-                Some((key, account, digest)) => {
-                    if let Some(cell) = self.cache.insert(&epochs, digest, key, account) {
+                Some(found) => {
+                    if let Some(cell) = self.cache.insert(&epochs, found) {
                         return Ok(cell);
                     }
                 }

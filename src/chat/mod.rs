@@ -100,6 +100,7 @@ impl ChatPipeline {
         let account = caller.account().ok_or(ChatError::NoAccount)?;
         let (now, policy) = (self.clock.now(), account.load());
         let mut pending = self.recorder.begin(Record::begun(id, account.id, caller.key_id(), now));
+        pending.generation(caller.generation());
         pending.policy(policy.policy.revision);
         let permit = match self.limiter.admit(&claim(caller, &policy, now)).await {
             Ok(permit) => permit,

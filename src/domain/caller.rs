@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    key::{AccountId, Key, KeyId, KeyStatus, Scope, Scopes, ToolMode},
+    key::{AccountId, Generation, Key, KeyId, KeyStatus, Scope, Scopes, ToolMode},
     policy::Account,
     toollist::Toollist,
 };
@@ -97,6 +97,8 @@ pub struct KeyCaller {
     pub key: Arc<Key>,
     /// The key as it is.
     pub cell: Arc<KeyCell>,
+    /// The secret that it came with: while a rotation's overlap lasts there are two.
+    pub generation: Generation,
 }
 
 /// A caller that came with a JWT.
@@ -125,7 +127,7 @@ impl Caller {
             Caller::Key(caller) => {
                 let key = caller.cell.load();
                 match key.status(now) {
-                    KeyStatus::Active => Ok(Caller::Key(KeyCaller { key, cell: Arc::clone(&caller.cell) })),
+                    KeyStatus::Active => Ok(Caller::Key(KeyCaller { key, ..caller.clone() })),
                     status => Err(Lapsed::Key(status)),
                 }
             }
@@ -166,6 +168,14 @@ impl Caller {
     /// The calling key's id, if it is one.
     pub fn key_id(&self) -> Option<KeyId> {
         self.key().map(|key| key.id)
+    }
+
+    /// Which secret of its key the caller came with, if it came with one.
+    pub fn generation(&self) -> Option<Generation> {
+        match self {
+            Caller::Key(caller) => Some(caller.generation),
+            Caller::Jwt(_) => None,
+        }
     }
 
     /// The tools that the caller may use.

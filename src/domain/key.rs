@@ -16,6 +16,15 @@ use crate::domain::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(pub Uuid);
 
+/// One of the secrets that a key has had, by its number: they are counted from 1, and a rotation makes the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Generation {
+    /// The key.
+    pub key_id: KeyId,
+    /// Which of its secrets.
+    pub number: i32,
+}
+
 /// The id of an account: a UUID of version 7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId(pub Uuid);

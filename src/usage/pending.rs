@@ -5,7 +5,10 @@ use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 
 use super::{UsageRecorder, recorder::Removed};
-use crate::domain::usage::{Ended, Latency, Record, Routing, Tokens, ToolTally};
+use crate::domain::{
+    key::Generation,
+    usage::{Ended, Latency, Record, Routing, Tokens, ToolTally},
+};
 
 /// The longest text of a record, in bytes.
 const TEXT_MAX: usize = 256;
@@ -53,8 +56,8 @@ impl Pending {
     }
 
     /// Notes which generation of its key the request came with.
-    pub fn generation(&mut self, generation: i32) {
-        self.note(|record| record.generation = Some(generation));
+    pub fn generation(&mut self, generation: Option<Generation>) {
+        self.note(|record| record.generation = generation.map(|generation| generation.number));
     }
 
     /// Notes which revision of the account's policy held.

@@ -1,6 +1,6 @@
 //! The cheap handle: takes a record, or counts that it could not. Nothing here waits for the writer.
 //!
-//! The times of last use go past the queue, in a map: a key that is used a thousand times a second leaves one
+//! The times of last use go past the queue, in a map: a secret that is used a thousand times a second leaves one
 //! entry and not a thousand messages, which would push records out.
 
 use std::{
@@ -18,11 +18,11 @@ use tokio::sync::mpsc;
 use super::{Bounds, Pending};
 use crate::{
     clock::SharedClock,
-    domain::{key::KeyId, usage::Record},
+    domain::{key::Generation, usage::Record},
 };
 
-/// How many keys' times of last use may wait. Beyond it a time is left out: the key's next use says it again.
-pub(super) const WAITING_KEYS: usize = 65_536;
+/// How many secrets' times of last use may wait. Beyond it a time is left out: the next use says it again.
+pub(super) const WAITING_SECRETS: usize = 65_536;
 
 /// Takes the records of all requests. Clones share one queue.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub(super) struct Shared {
     dropped: AtomicU64,
     unlisted: AtomicU64,
     uncounted: AtomicU64,
-    used: Mutex<HashMap<KeyId, DateTime<Utc>>>,
+    used: Mutex<HashMap<Generation, DateTime<Utc>>>,
 }
 
 /// A record on its way to the writer. Its bytes are given back when it is dropped.
@@ -97,13 +97,13 @@ impl UsageRecorder {
         }
     }
 
-    /// Notes that a key authenticated a request. The store learns of it within a second or so, at most once a
-    /// second for each key.
-    pub fn used(&self, key_id: KeyId, at: DateTime<Utc>) {
+    /// Notes that a secret authenticated a request. The store learns of it within a second or so, at most once a
+    /// second for each secret.
+    pub fn used(&self, secret: Generation, at: DateTime<Utc>) {
         // Held for the time of one look-up, by the writer for the time of a swap.
         let mut used = self.shared.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.len() < WAITING_KEYS || used.contains_key(&key_id) {
-            let latest = used.entry(key_id).or_insert(at);
+        if used.len() < WAITING_SECRETS || used.contains_key(&secret) {
+            let latest = used.entry(secret).or_insert(at);
             *latest = at.max(*latest);
         }
     }
@@ -148,7 +148,7 @@ impl Shared {
         self.uncounted.fetch_add(records, Ordering::Relaxed);
     }
 
-    pub(super) fn take_used(&self) -> HashMap<KeyId, DateTime<Utc>> {
+    pub(super) fn take_used(&self) -> HashMap<Generation, DateTime<Utc>> {
         std::mem::take(&mut self.used.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -8,9 +8,9 @@ use std::collections::{HashMap, hash_map::Entry};
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::recorder::WAITING_KEYS;
+use super::recorder::WAITING_SECRETS;
 use crate::domain::{
-    key::{AccountId, KeyId},
+    key::{AccountId, Generation, KeyId},
     usage::{Batch, DayTotals, Record, Totals},
 };
 
@@ -37,7 +37,7 @@ pub(super) struct Rollup {
     most_records: usize,
     records: Vec<Record>,
     totals: HashMap<(AccountId, Option<KeyId>, NaiveDate), Totals>,
-    used: HashMap<KeyId, DateTime<Utc>>,
+    used: HashMap<Generation, DateTime<Utc>>,
 }
 
 impl Rollup {
@@ -70,11 +70,11 @@ impl Rollup {
         Added::Whole
     }
 
-    /// Adds times of last use. Beyond a bound they are left out: the key's next use says it again.
-    pub(super) fn used(&mut self, used: impl IntoIterator<Item = (KeyId, DateTime<Utc>)>) {
-        for (key_id, at) in used {
-            if self.used.len() < WAITING_KEYS || self.used.contains_key(&key_id) {
-                let latest = self.used.entry(key_id).or_insert(at);
+    /// Adds times of last use. Beyond a bound they are left out: the next use says it again.
+    pub(super) fn used(&mut self, used: impl IntoIterator<Item = (Generation, DateTime<Utc>)>) {
+        for (secret, at) in used {
+            if self.used.len() < WAITING_SECRETS || self.used.contains_key(&secret) {
+                let latest = self.used.entry(secret).or_insert(at);
                 *latest = at.max(*latest);
             }
         }

@@ -18,7 +18,7 @@ use super::{Bounds, Parts, Pending, UsageRecorder, writer::Pace};
 use crate::{
     clock::ManualClock,
     domain::{
-        key::{AccountId, KeyId},
+        key::{AccountId, Generation, KeyId},
         request_id::RequestId,
         usage::{Batch, Ended, Latency, Record, Routing, Saved, ToolTally, Totals},
     },
@@ -27,6 +27,7 @@ use crate::{
 
 const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
 const KEY: KeyId = KeyId(Uuid::from_u128(2));
+const SECRET: Generation = Generation { key_id: KEY, number: 1 };
 const OTHER_KEY: KeyId = KeyId(Uuid::from_u128(3));
 const WEATHER: &[u8] = br#"{"type":"function","function":{"name":"get_weather"}}"#;
 
@@ -277,10 +278,10 @@ async fn a_clean_stop_loses_nothing() {
         request.tools(tally(), &[Bytes::from_static(WEATHER)], &[]);
         request.end(Ended::Complete);
     }
-    books.recorder.used(KEY, noon());
+    books.recorder.used(SECRET, noon());
     books.stop().await;
     assert_eq!(books.ledger.totals().complete, 5_000);
-    assert_eq!(books.ledger.written().last().unwrap().used, [(KEY, noon())]);
+    assert_eq!(books.ledger.written().last().unwrap().used, [(SECRET, noon())]);
 }
 
 #[tokio::test]
@@ -351,7 +352,7 @@ async fn the_last_use_of_a_key_is_written_at_a_slower_pace_and_never_goes_back()
     let books = Bookkeeping::start();
     let begun = tokio::time::Instant::now();
     for i in 0..100 {
-        books.recorder.used(KEY, noon() + TimeDelta::milliseconds(i));
+        books.recorder.used(SECRET, noon() + TimeDelta::milliseconds(i));
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
     let touches: Vec<_> = books.ledger.written().into_iter().flat_map(|batch| batch.used).collect();
@@ -359,10 +360,21 @@ async fn the_last_use_of_a_key_is_written_at_a_slower_pace_and_never_goes_back()
     assert!((1..=most).contains(&touches.len()), "{} of {most}", touches.len());
     assert!(touches.is_sorted());
     // A clock that steps back takes no use back.
-    books.recorder.used(KEY, noon() + TimeDelta::hours(1));
-    books.recorder.used(KEY, noon());
+    books.recorder.used(SECRET, noon() + TimeDelta::hours(1));
+    books.recorder.used(SECRET, noon());
     books.stop().await;
-    assert_eq!(books.ledger.written().last().unwrap().used, [(KEY, noon() + TimeDelta::hours(1))]);
+    assert_eq!(books.ledger.written().last().unwrap().used, [(SECRET, noon() + TimeDelta::hours(1))]);
+}
+
+#[tokio::test]
+async fn two_secrets_of_a_key_are_in_use_each_by_itself() {
+    let books = Bookkeeping::start();
+    let older = noon() - TimeDelta::hours(1);
+    let newer = Generation { number: 2, ..SECRET };
+    books.recorder.used(newer, noon());
+    books.recorder.used(SECRET, older);
+    books.stop().await;
+    assert_eq!(books.ledger.written().last().unwrap().used, [(SECRET, older), (newer, noon())]);
 }
 
 #[tokio::test]

@@ -42,13 +42,22 @@ fn key(revision: i64) -> Key {
     }
 }
 
+fn generation(number: i32) -> Generation {
+    Generation { key_id: key(1).id, number }
+}
+
+/// What the store says of `DIGEST`, which is the key's first secret.
+fn found(revision: i64) -> KeyBySecret {
+    KeyBySecret { key: key(revision), account: account(1), digest: DIGEST, generation: generation(1) }
+}
+
 #[test]
 fn a_look_up_that_began_before_a_change_cannot_put_the_old_key_back() {
     let cache = KeyCache::new(10, now());
     let before = cache.epochs();
     // The store was read here; then the key was revoked.
     cache.apply_key(key(2));
-    assert!(cache.insert(&before, DIGEST, key(1), account(1)).is_none());
+    assert!(cache.insert(&before, found(1)).is_none());
     assert!(cache.find(&DIGEST).is_none());
 }
 
@@ -57,13 +66,13 @@ fn a_key_that_is_made_holds_up_no_other_look_up() {
     let cache = KeyCache::new(10, now());
     let before = cache.epochs();
     cache.key_made();
-    assert!(cache.insert(&before, DIGEST, key(1), account(1)).is_some());
+    assert!(cache.insert(&before, found(1)).is_some());
 }
 
 #[test]
 fn a_change_reaches_the_cached_key_and_an_older_one_never_replaces_it() {
     let cache = KeyCache::new(10, now());
-    let cell = cache.insert(&cache.epochs(), DIGEST, key(1), account(1)).unwrap();
+    let cell = cache.insert(&cache.epochs(), found(1)).unwrap();
     cache.apply_key(key(3));
     cache.apply_key(key(2));
     assert_eq!(cell.key.load().revision, 3);
@@ -91,7 +100,7 @@ fn an_unknown_noted_late_does_not_shadow_a_key_made_meanwhile() {
 #[test]
 fn a_change_of_policy_reaches_every_key_of_the_account() {
     let cache = KeyCache::new(10, now());
-    let cell = cache.insert(&cache.epochs(), DIGEST, key(1), account(1)).unwrap();
+    let cell = cache.insert(&cache.epochs(), found(1)).unwrap();
     cache.apply_account(account(2));
     assert_eq!(cell.key.account.load().policy.revision, 2);
     cache.apply_account(account(1));
@@ -99,32 +108,39 @@ fn a_change_of_policy_reaches_every_key_of_the_account() {
 }
 
 #[test]
-fn two_secrets_of_one_key_share_its_state() {
+fn two_secrets_of_one_key_share_its_state_and_are_told_apart() {
     let cache = KeyCache::new(10, now());
-    let old = cache.insert(&cache.epochs(), DIGEST, key(1), account(1)).unwrap();
-    let new = cache.insert(&cache.epochs(), SecretDigest([8; 32]), key(2), account(1)).unwrap();
+    let old = cache.insert(&cache.epochs(), found(1)).unwrap();
+    let new = cache
+        .insert(
+            &cache.epochs(),
+            KeyBySecret { digest: SecretDigest([8; 32]), generation: generation(2), ..found(2) },
+        )
+        .unwrap();
     assert!(Arc::ptr_eq(&old.key, &new.key));
     assert_eq!(old.key.load().revision, 2);
+    assert_eq!((old.generation, new.generation), (generation(1), generation(2)));
+    assert!(old.mark_used(now()) && new.mark_used(now()), "each is in use by itself");
 }
 
 #[test]
 fn a_change_reaches_a_request_under_way_whose_key_was_evicted() {
     let cache = KeyCache::new(10, now());
-    let held = Arc::clone(&cache.insert(&cache.epochs(), DIGEST, key(1), account(1)).unwrap().key);
+    let held = Arc::clone(&cache.insert(&cache.epochs(), found(1)).unwrap().key);
     cache.by_digest.invalidate(&DIGEST);
     cache.by_digest.run_pending_tasks();
     assert!(cache.find(&DIGEST).is_none() && cache.holds_key(held.load().id, 2));
     cache.apply_key(key(2));
     assert_eq!(held.load().revision, 2);
     // Loaded again, it is the same cell.
-    let again = cache.insert(&cache.epochs(), DIGEST, key(2), account(1)).unwrap();
+    let again = cache.insert(&cache.epochs(), found(2)).unwrap();
     assert!(Arc::ptr_eq(&again.key, &held));
 }
 
 #[test]
 fn a_cleared_cache_holds_nothing() {
     let cache = KeyCache::new(10, now());
-    cache.insert(&cache.epochs(), DIGEST, key(1), account(1)).unwrap();
+    cache.insert(&cache.epochs(), found(1)).unwrap();
     cache.clear();
     assert!(cache.find(&DIGEST).is_none());
     assert!(!cache.holds_key(key(1).id, 2));
@@ -133,7 +149,7 @@ fn a_cleared_cache_holds_nothing() {
 #[test]
 fn use_is_passed_on_at_most_once_a_second() {
     let cache = KeyCache::new(10, now());
-    let cell = cache.insert(&cache.epochs(), DIGEST, key(1), account(1)).unwrap();
+    let cell = cache.insert(&cache.epochs(), found(1)).unwrap();
     assert!(cell.mark_used(now()));
     assert!(!cell.mark_used(now() + TimeDelta::milliseconds(999)));
     assert!(cell.mark_used(now() + TimeDelta::seconds(1)));

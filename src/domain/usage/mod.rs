@@ -6,7 +6,7 @@ mod totals;
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use crate::domain::key::{AccountId, KeyId};
+use crate::domain::key::{AccountId, Generation, KeyId};
 
 pub use record::{Ended, Latency, Record, Routing, Saved, Tokens, ToolTally};
 pub use totals::Totals;
@@ -37,6 +37,6 @@ pub struct Batch {
     /// Sums to add, at most one for each account, key and day, in that order: two replicas that take the locks
     /// of the same rows take them in the same order.
     pub totals: Vec<DayTotals>,
-    /// When keys were last used, each key at most once, in order.
-    pub used: Vec<(KeyId, DateTime<Utc>)>,
+    /// When keys' secrets were last used, each at most once, in order.
+    pub used: Vec<(Generation, DateTime<Utc>)>,
 }

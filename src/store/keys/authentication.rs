@@ -11,11 +11,10 @@ use sea_orm::{
     FromQueryResult, Iterable, JoinType, QueryFilter, QueryResult, QuerySelect, RelationTrait, Select, Value,
     sea_query::Expr,
 };
-use uuid::Uuid;
 
 use crate::{
     domain::{
-        key::{Key, KeyId},
+        key::{Generation, Key, KeyId},
         policy::Account,
         secret::SecretDigest,
     },
@@ -34,13 +33,23 @@ use crate::{
 /// different orders.
 const TOUCH_LOCK: i64 = MIGRATION_LOCK + 2;
 
+/// What a secret opens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyBySecret {
+    /// The key.
+    pub key: Key,
+    /// Its account.
+    pub account: Account,
+    /// The digest that the secret is stored under.
+    pub digest: SecretDigest,
+    /// Which of the key's secrets it is.
+    pub generation: Generation,
+}
+
 impl KeyStore {
-    /// The key that one of the digests belongs to, with its account and the digest that it was. A generation that
-    /// has run out is not found; a key that is disabled, expired or revoked is: its holder may learn that.
-    pub async fn by_digest(
-        &self,
-        candidates: &[SecretDigest],
-    ) -> Result<Option<(Key, Account, SecretDigest)>, StoreError> {
+    /// The key that one of the digests belongs to. A generation that has run out is not found; a key that is
+    /// disabled, expired or revoked is: its holder may learn that.
+    pub async fn by_digest(&self, candidates: &[SecretDigest]) -> Result<Option<KeyBySecret>, StoreError> {
         let digests = candidates.iter().map(|digest| digest.0.to_vec());
         let now = self.database.clock.now();
         let living = Condition::any()
@@ -49,6 +58,7 @@ impl KeyStore {
         let select = key_generation::Entity::find()
             .select_only()
             .column_as(key_generation::Column::Digest, "digest")
+            .column_as(key_generation::Column::Generation, "generation")
             .expr_as(last_used_at(), "last_used_at")
             .join(JoinType::InnerJoin, key_generation::Relation::Key.def())
             .join(JoinType::InnerJoin, key::Relation::Account.def())
@@ -60,14 +70,14 @@ impl KeyStore {
         let select = with_columns::<policy::Entity>(select, "policy_");
         bounded(async {
             let found = select.into_model::<Found>().one(self.database.reads()).await?;
-            found.map(Found::into_parts).transpose()
+            found.map(Found::into_key).transpose()
         })
         .await
     }
 
-    /// Notes when keys were last used, for their newest generation each. A time before the one that is there is
-    /// passed over: replicas report in any order.
-    pub async fn touch(&self, used: &[(KeyId, DateTime<Utc>)]) -> Result<(), StoreError> {
+    /// Notes when secrets were last used. A time before the one that is there is passed over: replicas report in any
+    /// order.
+    pub async fn touch(&self, used: &[(Generation, DateTime<Utc>)]) -> Result<(), StoreError> {
         if used.is_empty() {
             return Ok(());
         }
@@ -83,35 +93,36 @@ impl KeyStore {
 /// `KeyStore::touch`, as the last thing of a transaction: the lock that it takes is held until the commit.
 pub(in crate::store) async fn touch(
     transaction: &DatabaseTransaction,
-    used: &[(KeyId, DateTime<Utc>)],
+    used: &[(Generation, DateTime<Utc>)],
 ) -> Result<(), DbErr> {
-    let mut latest: BTreeMap<Uuid, DateTime<Utc>> = BTreeMap::new();
-    for (KeyId(id), at) in used {
+    let mut latest: BTreeMap<Generation, DateTime<Utc>> = BTreeMap::new();
+    for (generation, at) in used {
         let at = storable_time(*at);
-        latest.entry(*id).and_modify(|known| *known = at.max(*known)).or_insert(at);
+        latest.entry(*generation).and_modify(|known| *known = at.max(*known)).or_insert(at);
     }
     let backend = transaction.get_database_backend();
     if backend == DbBackend::Postgres && !latest.is_empty() {
         let lock = format!("SELECT pg_advisory_xact_lock({TOUCH_LOCK})");
         transaction.execute_unprepared(&lock).await?;
     }
-    let rows = latest.into_iter().map(|(id, at)| [Value::from(id), Value::from(at)]);
+    let rows = latest
+        .into_iter()
+        .map(|(Generation { key_id, number }, at)| [key_id.0.into(), number.into(), Value::from(at)]);
     bulk::execute(transaction, TOUCH, rows).await
 }
 
 /// Written out, since no builder knows an update from a list of values that both databases take.
 const TOUCH: (&str, &str) = (
-    "WITH used (key_id, at) AS (VALUES",
+    "WITH used (key_id, generation, at) AS (VALUES",
     ") UPDATE key_generation SET last_used_at = used.at FROM used \
-     WHERE key_generation.key_id = used.key_id \
-     AND key_generation.generation = \
-     (SELECT MAX(newest.generation) FROM key_generation AS newest WHERE newest.key_id = used.key_id) \
+     WHERE key_generation.key_id = used.key_id AND key_generation.generation = used.generation \
      AND (key_generation.last_used_at IS NULL OR key_generation.last_used_at < used.at)",
 );
 
 /// A row of `by_digest`: four tables, each but the first under a prefix, since they share names.
 struct Found {
     digest: Vec<u8>,
+    generation: i32,
     last_used_at: Option<DateTime<Utc>>,
     key: key::Model,
     account: account::Model,
@@ -122,6 +133,7 @@ impl FromQueryResult for Found {
     fn from_query_result(row: &QueryResult, _prefix: &str) -> Result<Self, DbErr> {
         Ok(Self {
             digest: row.try_get("", "digest")?,
+            generation: row.try_get("", "generation")?,
             last_used_at: row.try_get("", "last_used_at")?,
             key: key::Model::from_query_result(row, "key_")?,
             account: account::Model::from_query_result(row, "account_")?,
@@ -131,12 +143,14 @@ impl FromQueryResult for Found {
 }
 
 impl Found {
-    fn into_parts(self) -> Result<(Key, Account, SecretDigest), StoreError> {
+    fn into_key(self) -> Result<KeyBySecret, StoreError> {
         let digest = self.digest.try_into().map_err(|_| {
             StoreError::corrupt(format!("key {}", self.key.id), "a digest is not 32 bytes long")
         })?;
+        let generation = Generation { key_id: KeyId(self.key.id), number: self.generation };
         let key = key_from_row(self.key, self.last_used_at)?;
-        Ok((key, account_from_rows(self.account, self.policy), SecretDigest(digest)))
+        let account = account_from_rows(self.account, self.policy);
+        Ok(KeyBySecret { key, account, digest: SecretDigest(digest), generation })
     }
 }
 

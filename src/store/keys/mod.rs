@@ -26,6 +26,7 @@ use crate::{
 mod authentication;
 mod creation;
 
+pub use authentication::KeyBySecret;
 pub(in crate::store) use authentication::touch;
 pub(in crate::store) use creation::insert;
 pub use creation::{CreateKeyError, NewKey};

@@ -127,7 +127,7 @@ async fn figures_and_times_of_use_from_many_processes_add_up() {
                 })
                 .collect();
             let at = world.now() + chrono::TimeDelta::seconds(number);
-            let used: Vec<_> = keys.iter().map(|&key| (key, at)).collect();
+            let used: Vec<_> = keys.iter().map(|&key| (generation(key, 1), at)).collect();
             let store = stores[usize::try_from(number).unwrap() % 4].clone();
             async move {
                 store.usage().write(&Batch { used, ..batch(rows, Vec::new()) }).await.unwrap();

@@ -68,7 +68,8 @@ async fn a_key_comes_back_with_every_field_by_every_way() {
             std::slice::from_ref(&expected)
         );
         let found = keys.by_digest(&[digest(9), digest(1)]).await.unwrap();
-        assert_eq!(found, Some((expected, account, digest(1))));
+        let generation = generation(expected.id, 1);
+        assert_eq!(found, Some(KeyBySecret { key: expected, account, digest: digest(1), generation }));
     })
     .await;
 }

@@ -12,13 +12,13 @@ use crate::{
     clock::{Clock, ManualClock},
     config,
     domain::{
-        key::{AccountId, KeyId, Scopes, ToolMode},
+        key::{AccountId, Generation, KeyId, Scopes, ToolMode},
         limits::OwnLimits,
         policy::{Account, PolicyValues},
         secret::SecretDigest,
         toollist::Toollist,
     },
-    store::{NewKey, Store, StoreError},
+    store::{KeyBySecret, NewKey, Store, StoreError},
 };
 
 mod accounts;
@@ -103,6 +103,10 @@ impl World {
 
 fn time(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
+}
+
+fn generation(key_id: KeyId, number: i32) -> Generation {
+    Generation { key_id, number }
 }
 
 fn digest(number: u8) -> SecretDigest {

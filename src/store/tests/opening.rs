@@ -28,7 +28,9 @@ async fn a_closed_store_is_unavailable() {
         world.store.close().await;
         assert_unavailable(world.store.ping().await);
         assert_unavailable(world.store.keys().any().await);
-        assert_unavailable(world.store.keys().touch(&[(KeyId(Uuid::now_v7()), world.now())]).await);
+        assert_unavailable(
+            world.store.keys().touch(&[(generation(KeyId(Uuid::now_v7()), 1), world.now())]).await,
+        );
     })
     .await;
 }

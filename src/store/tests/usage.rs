@@ -129,7 +129,7 @@ async fn a_batch_that_is_offered_again_adds_nothing() {
         let (today, account_id) = (day("2026-02-01"), key.account_id);
         let row = DayTotals { account_id, key_id: Some(key.id), day: today, totals: figures(1) };
         let first = Batch {
-            used: vec![(key.id, world.now())],
+            used: vec![(generation(key.id, 1), world.now())],
             ..batch(vec![row], vec![record(account_id, 1, world.now())])
         };
         let sums = async || usage.totals(account_id, None, today, today + Days::new(1)).await.unwrap();

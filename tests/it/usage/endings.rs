@@ -132,7 +132,7 @@ async fn a_record_says_what_was_asked_and_what_came_of_it() {
     for (member, expected) in [
         ("id", json!(id)),
         ("key_id", json!(world.agent_id)),
-        ("generation", json!(null)),
+        ("generation", json!(1)),
         ("model", json!("gpt-4o")),
         ("upstream", json!("scripted")),
         ("streamed", json!(false)),
