@@ -171,6 +171,14 @@ impl RateLimiter {
         self.local.claims(ask, now)
     }
 
+    /// The subjects of a request as all replicas see them; nothing where counts are not shared.
+    pub(super) async fn seen_elsewhere(&self, claims: &Claims, now: i64) -> [Option<Seen>; 2] {
+        match &self.link {
+            None => [None; 2],
+            Some(link) => Box::pin(link.look(claims, now)).await,
+        }
+    }
+
     /// The state of a subject's budgets; the first request asks the store.
     pub(super) async fn budget(&self, claim: &Claim, now: i64) -> Budget {
         let wanted = budget::wanted(&claim.rules);

@@ -1,11 +1,13 @@
 //! Where limits stand, for those who want to know before they ask: nothing is taken, and nobody is refused.
 //!
-//! The figures are those of this process. With Redis they are what its last answers said, and requests at the same
-//! time are those that run here: to ask it would make a page of figures wait for what only requests need to know.
+//! With Redis the figures are those of all replicas together: whoever sees half of what is used would be refused long
+//! before the limit that they were shown. While it is away they are what this process counts by.
 
 use chrono::{DateTime, Utc};
 
-use super::{Ask, RateLimiter, Requests, Rules, budget::Budgets, ledger::State, limiter::Claim};
+use super::{
+    Ask, RateLimiter, Requests, Rules, budget::Budgets, ledger::State, limiter::Claim, verdict::Seen,
+};
 
 /// Where the limits of a subject stand; `None` where it has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,22 +45,26 @@ pub struct Spending {
 impl RateLimiter {
     /// Where the limits of a request's key and account stand, the key's first. Takes nothing.
     ///
-    /// Waits for the store at the first sight of a subject with a budget, 250 ms at most.
+    /// Waits for Redis, where there is one, for `Timing::answer` at most, and at the first sight of a subject with a
+    /// budget for the store, 250 ms at most.
     pub async fn peek(&self, ask: &Ask) -> [Standing; 2] {
         let now = ask.now.timestamp_micros();
+        let claims = self.claims(ask, now);
+        let seen = self.seen_elsewhere(&claims, now).await;
         let mut standings = [Standing::default(); 2];
-        for (standing, claim) in standings.iter_mut().zip(self.claims(ask, now)) {
+        for ((standing, claim), seen) in standings.iter_mut().zip(claims).zip(seen) {
             let Some(claim) = claim else { continue };
             self.budget(&claim, now).await;
-            *standing = claim.standing(&mut claim.ledger.lock(), now);
+            *standing = claim.standing(&mut claim.ledger.lock(), seen, now);
         }
         standings
     }
 }
 
 impl Claim {
-    fn standing(&self, state: &mut State, now: i64) -> Standing {
-        let seen = self.see(state, now);
+    /// From what all replicas see of the subject, or else this one.
+    fn standing(&self, state: &mut State, seen: Option<Seen>, now: i64) -> Standing {
+        let seen = seen.unwrap_or_else(|| self.see(state, now));
         let slots = |limit| Concurrency { limit, running: seen.running };
         // A subject without a budget is not given the counts of one.
         let [day, week] = state.budgets().map(|budgets| budgets.spending(&self.rules)).unwrap_or_default();

@@ -1,13 +1,13 @@
 -- Admits a request to up to two subjects: takes from all their limits, or from none.
 -- KEYS, for each subject: arrival time, leases, saved tokens of the day, of the week.
--- ARGV: lease, its life in ms; for each subject: interval and tolerance in us (0: no such limit), most leases
+-- ARGV: lease (empty: only tell, take nothing), its life in ms; for each subject: interval and tolerance in us (0: no such limit), most leases
 --   (-1: no such limit), us that the asking replica counted ahead by itself, whether day and week are asked for.
 -- Answers: whether all fit; for each subject, before this request: us ahead, leases, tokens of day and week
 --   (-1: no such count). Times are this server's, so that replicas need not agree on theirs.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local lease, life = ARGV[1], tonumber(ARGV[2])
-local answer, fits = { 0 }, true
+local answer, fits = { 0 }, lease ~= ''
 local arrivals = {}
 
 for i = 0, #KEYS / 4 - 1 do

@@ -16,7 +16,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{SharedError, Timing, Upkeep, names, question::Question};
+use super::{
+    SharedError, Timing, Upkeep, names,
+    question::{Answer, Question},
+};
 use crate::{
     config::SecretUrl,
     limits::{
@@ -24,7 +27,7 @@ use crate::{
         budget::Amount,
         ledger::Ledger,
         limiter::{Claims, Local, slots},
-        verdict::judge,
+        verdict::{Seen, judge},
     },
 };
 
@@ -110,28 +113,47 @@ impl Link {
         let asked = claims.iter().any(Option::is_some);
         if let Some(connection) = self.connection.load_full().filter(|_| asked) {
             slots.asked(true);
-            let question = Question::of(claims, now);
-            let lease = (self.lease(number), self.life());
-            let mut own = MultiplexedConnection::clone(&connection);
-            match timeout(self.timing.answer, question.put(&self.script, &mut own, lease)).await {
-                Ok(Ok(answer)) => {
-                    slots.asked(answer.fits);
-                    match judge(answer.seen) {
-                        Ok(requests) if answer.fits => {
-                            return Ok(local.follow(claims, answer.seen, now, (requests, slots)));
-                        }
-                        Err(refusal) if !answer.fits => return Err(refusal),
-                        // The script and `judge` are one piece of arithmetic; should they ever differ, this
-                        // process decides.
-                        _ => tracing::error!("Redis and this process disagree on a limit"),
+            if let Some(answer) = self.ask(&connection, &Question::of(claims, now), Some(number)).await {
+                slots.asked(answer.fits);
+                match judge(answer.seen) {
+                    Ok(requests) if answer.fits => {
+                        return Ok(local.follow(claims, answer.seen, now, (requests, slots)));
                     }
+                    Err(refusal) if !answer.fits => return Err(refusal),
+                    // The script and `judge` are one piece of arithmetic; should they ever differ, this process
+                    // decides.
+                    _ => tracing::error!("Redis and this process disagree on a limit"),
                 }
-                Ok(Err(error)) => self.failed(&connection, &error.to_string()),
-                Err(_) => self.failed(&connection, &format!("no answer within {:?}", self.timing.answer)),
             }
         }
         self.counted_apart.fetch_add(u64::from(asked), Ordering::Relaxed);
         local.admit(claims, now, slots)
+    }
+
+    /// The subjects of a request as Redis has them, for all replicas together; nothing while it is away. Takes nothing.
+    pub(in crate::limits) async fn look(&self, claims: &Claims, now: i64) -> [Option<Seen>; 2] {
+        let asked = claims.iter().any(Option::is_some);
+        let Some(connection) = self.connection.load_full().filter(|_| asked) else { return [None; 2] };
+        let answer = self.ask(&connection, &Question::of(claims, now), None).await;
+        answer.map_or([None; 2], |answer| answer.seen)
+    }
+
+    /// Puts a question. Without an answer in time Redis counts as away, whoever asked: it would keep the next request
+    /// waiting just as long.
+    async fn ask(
+        &self,
+        connection: &Arc<MultiplexedConnection>,
+        question: &Question<'_>,
+        lease: Option<u64>,
+    ) -> Option<Answer> {
+        let lease = (lease.map(|number| self.lease(number)), self.life());
+        let mut own = MultiplexedConnection::clone(connection);
+        match timeout(self.timing.answer, question.put(&self.script, &mut own, lease)).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => self.failed(connection, &error.to_string()),
+            Err(_) => self.failed(connection, &format!("no answer within {:?}", self.timing.answer)),
+        }
+        None
     }
 
     /// Gives a slot back in Redis. It never waits: what does not fit comes back when its lease runs out, since nobody

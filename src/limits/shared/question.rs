@@ -44,15 +44,15 @@ impl<'a> Question<'a> {
         question
     }
 
-    /// Asks; what Redis says of the budgets is noted at once.
+    /// Asks; what Redis says of the budgets is noted at once. Without a lease nothing is taken, and nothing fits.
     pub(super) async fn put(
         &self,
         script: &Script,
         connection: &mut MultiplexedConnection,
-        (lease, life): (String, u64),
+        (lease, life): (Option<String>, u64),
     ) -> redis::RedisResult<Answer> {
         let mut call = script.prepare_invoke();
-        call.arg(lease).arg(life);
+        call.arg(lease.unwrap_or_default()).arg(life);
         for (place, claim) in self.claims.iter().enumerate() {
             let Some(Claim { ledger, rules }) = claim else { continue };
             let id = ledger.id;

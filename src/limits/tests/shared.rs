@@ -272,6 +272,54 @@ async fn replicas_spend_one_budget_and_ask_the_store_once() {
 }
 
 #[tokio::test]
+async fn a_look_at_the_limits_sees_what_other_replicas_took_and_takes_nothing() {
+    let Some(url) = redis_url() else { return };
+    let (one, two) = (Replica::on(&url, PATIENT).await, Replica::on(&url, PATIENT).await);
+    let clock = clock();
+    let rules = Rules { requests_per_minute: Some(10), concurrent_requests: Some(5), ..a_day(100) };
+    let agent = Agent::new(rules).within(Rules { concurrent_requests: Some(9), ..Rules::UNLIMITED });
+    let look = async |limiter: &RateLimiter| limiter.peek(&agent.ask(clock.now())).await;
+    let untouched = look(&two.limiter).await;
+    assert_eq!((untouched[0].requests.unwrap().used(), untouched[0].day.unwrap().spent), (0, 0));
+
+    let _running = [agent.goes(&one.limiter, &clock).await, agent.goes(&one.limiter, &clock).await];
+    one.limiter.saved(agent.account, agent.key, clock.now(), 40);
+    eventually("what was saved is known", async || {
+        let [key, whole] = look(&two.limiter).await;
+        assert_eq!((key.requests.unwrap().used(), key.concurrent.unwrap().running), (2, 2));
+        assert_eq!(whole.concurrent.unwrap().running, 2);
+        key.day.unwrap().spent == 40
+    })
+    .await;
+    for _ in 0..50 {
+        look(&two.limiter).await;
+    }
+    // By the server's clock: a request flows back in six seconds.
+    let requests = look(&one.limiter).await[0].requests.unwrap();
+    assert!((1..=2).contains(&requests.used()), "{requests:?}");
+    assert_eq!(leases(&url, agent).await, 4, "two of the key, two of the account");
+    assert_eq!(two.limiter.stats().counted_apart, 0);
+}
+
+#[tokio::test]
+async fn a_look_at_the_limits_waits_for_a_stalled_redis_once_and_then_tells_what_is_known_here() {
+    let Some(url) = redis_url() else { return };
+    let (proxy, through) = proxied(&url).await;
+    let timing = Timing { answer: Duration::from_millis(500), longest_pause: PATIENT.lease, ..PATIENT };
+    let replica = Replica::on(&through, timing).await;
+    let agent = Agent::new(Rules { concurrent_requests: Some(5), ..per_minute(10) });
+    let _running = agent.goes(&replica.limiter, &SystemClock).await.unwrap();
+    proxy.turn(Way::Stalled);
+    let began = Instant::now();
+    for _ in 0..10 {
+        let [key, _] = replica.limiter.peek(&agent.ask(SystemClock.now())).await;
+        assert_eq!((key.requests.unwrap().used(), key.concurrent.unwrap().running), (1, 1));
+    }
+    assert!(began.elapsed() < Duration::from_millis(2_500), "{:?}", began.elapsed());
+    assert!(replica.limiter.stats().away);
+}
+
+#[tokio::test]
 async fn without_redis_each_counts_for_itself_and_later_it_is_shared() {
     let Some(url) = redis_url() else { return };
     let (proxy, through) = proxied(&url).await;
