@@ -40,6 +40,9 @@ pub(super) fn recorder(
     (tokenizer, on_counted): (&Arc<Tokenizer>, OnCounted),
     (tasks, stop): (&TaskTracker, CancellationToken),
 ) -> UsageRecorder {
+    // Now, and not when the first record waits for it: a process that is killed then would lose more than it may.
+    let warming = Arc::clone(tokenizer);
+    tasks.spawn_blocking(move || warming.warm_up());
     let parts = usage::Parts {
         bounds: usage::Bounds::default(),
         tokenizer: Arc::clone(tokenizer),

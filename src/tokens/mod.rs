@@ -38,7 +38,7 @@ const BYTES_A_TOKEN: usize = 4;
 /// make two definitions that share a count.
 type DefinitionKey = [u8; 32];
 
-/// Counts tokens, and remembers the counts. The vocabulary is loaded by the first count.
+/// Counts tokens, and remembers the counts. The vocabulary is loaded by `warm_up`, or else the first count.
 #[derive(Debug)]
 pub struct Tokenizer {
     counts: Cache<DefinitionKey, u32>,
@@ -52,6 +52,12 @@ impl Tokenizer {
     pub fn new() -> Self {
         let seed = rand::Rng::next_u64(&mut rand::rng());
         Self { counts: Cache::new(REMEMBERED), sums: Cache::new(REMEMBERED_SUMS), seed }
+    }
+
+    /// Loads the vocabulary, which the first count would otherwise do: whatever is to be written after that count would
+    /// wait for it.
+    pub fn warm_up(&self) {
+        piece_count("");
     }
 
     /// The tokens of one definition, given as JSON. Exact up to 16 KiB; beyond that every further 16 KiB may

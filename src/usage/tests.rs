@@ -37,6 +37,7 @@ fn noon() -> DateTime<Utc> {
 
 const PACE: Pace = Pace {
     write: Duration::from_millis(5),
+    pause: Duration::from_millis(5),
     touch: Duration::from_millis(100),
     longest_pause: Duration::from_millis(40),
 };
@@ -217,11 +218,6 @@ async fn what_is_recorded_is_written_without_a_stop_and_only_once() {
     }
     tokio::time::sleep(4 * PACE.write).await;
     assert_eq!(books.ledger.written().len(), 3, "nothing is written when there is nothing to write");
-}
-
-#[test]
-fn a_killed_process_loses_less_than_a_quarter_of_a_second() {
-    assert!(Pace::default().write < Duration::from_millis(250));
 }
 
 #[tokio::test]

@@ -104,6 +104,13 @@ impl Rest {
         answer
     }
 
+    /// Sends a request as it is, and waits for the whole answer; `None` when the connection breaks before its end.
+    pub(crate) async fn attempt(&self, request: Request<Sent>) -> Option<Answer> {
+        let (head, body) = self.client.request(request).await.ok()?.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        Some(Answer { status: head.status, headers: head.headers, body })
+    }
+
     /// Sends a request as it is, and returns with the head of the answer.
     pub(crate) async fn open(&self, request: Request<Sent>) -> http::Response<Incoming> {
         self.client.request(request).await.unwrap()
