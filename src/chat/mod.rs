@@ -35,9 +35,9 @@ use crate::{
     },
     limits::{self, Budget, RateLimiter, Requests, Rules, Standing},
     prune::{Ask, Likeness, Pruner, Ticket},
-    tokens::Tokenizer,
+    tokens::{Part, Tokenizer},
     upstream::{Catalog, ModelInfo, UpstreamClient, UpstreamResponse},
-    usage::{Pending, UsageRecorder},
+    usage::{Pending, Spared, UsageRecorder},
 };
 
 use self::{answer::Running, ask::Wish, embed::Embedder, watch::Watch, withheld::Received};
@@ -144,7 +144,7 @@ impl ChatPipeline {
             .permit(caller.toollist(), caller.tool_mode(), route.upstream.tool_members())
             .inspect_err(|refused| {
                 if let Refused::ToolNotAllowed { tally, .. } = refused {
-                    pending.tools(*tally, &[], &[]);
+                    pending.tools(*tally, Spared::default());
                 }
             })?;
         let mut ask = wish.ask(caller, self.prune_mode, now)?;
@@ -158,7 +158,7 @@ impl ChatPipeline {
         }
         let permitted = if route.upstream.tells_usage() { permitted.asking_usage() } else { permitted };
         let prepared = permitted.keep(&choice.selection, route.model.as_deref());
-        pending.tools(prepared.tally(), prepared.removed_by_lists(), prepared.removed_by_selection());
+        pending.tools(prepared.tally(), spared(&prepared));
         pending.routing(choice.routing);
         if choice.missed {
             pending.missed();
@@ -199,10 +199,11 @@ impl ChatPipeline {
         }
     }
 
-    /// The tokens of what was removed, where the writer of usage has counted it before, in the same two parts.
+    /// The tokens of what was removed and cut, where the writer of usage has counted it before, in the same parts.
     fn known_tokens(&self, prepared: &PreparedRequest) -> Option<u64> {
-        let known = |removed: &[Bytes]| self.tokenizer.known(removed.iter().map(|json| &json[..]));
-        Some(known(prepared.removed_by_lists())? + known(prepared.removed_by_selection())?)
+        let Spared { by_lists, by_pruning, slimmed } = spared(prepared);
+        let known = |part, json: &[Bytes]| self.tokenizer.known(part, json.iter().map(|json| &json[..]));
+        Some(known(Part::Whole, by_lists)? + known(Part::Whole, by_pruning)? + known(Part::Texts, slimmed)?)
     }
 
     /// Where the limits of a caller stand, and those of its account as a whole. Takes nothing.
@@ -227,6 +228,14 @@ impl ChatPipeline {
     /// The models that requests may name.
     pub async fn models(&self) -> Vec<ModelInfo> {
         self.catalog.models().await
+    }
+}
+
+fn spared(prepared: &PreparedRequest) -> Spared<'_> {
+    Spared {
+        by_lists: prepared.removed_by_lists(),
+        by_pruning: prepared.removed_by_selection(),
+        slimmed: prepared.slimmed(),
     }
 }
 

@@ -11,6 +11,8 @@ use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::domain::chat_request::slimmed;
+
 /// How many definitions are remembered: about 15 MB.
 const REMEMBERED: u64 = 100_000;
 
@@ -38,6 +40,42 @@ const BYTES_A_TOKEN: usize = 4;
 /// make two definitions that share a count.
 type DefinitionKey = [u8; 32];
 
+/// What of a definition is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// The texts that its slim form leaves out.
+    Texts,
+}
+
+impl Part {
+    /// What a count of a definition is remembered under. No JSON begins with the byte that tells the two apart.
+    fn key(self, json: &[u8]) -> DefinitionKey {
+        match self {
+            Self::Whole => Sha256::digest(json).into(),
+            Self::Texts => Sha256::new_with_prefix([0]).chain_update(json).finalize().into(),
+        }
+    }
+
+    fn fresh_count(self, json: &[u8]) -> u32 {
+        let whole = fresh_count(json);
+        match self {
+            Self::Whole => whole,
+            Self::Texts => whole.saturating_sub(fresh_count(&slimmed(json))),
+        }
+    }
+
+    /// How much text is given to the tokenizer for it, at most.
+    fn cost(self, json: &[u8]) -> usize {
+        let texts = match self {
+            Self::Whole => 1,
+            Self::Texts => 2,
+        };
+        texts * json.len().min(WINDOW)
+    }
+}
+
 /// Counts tokens, and remembers the counts. The vocabulary is loaded by `warm_up`, or else the first count.
 #[derive(Debug)]
 pub struct Tokenizer {
@@ -63,18 +101,22 @@ impl Tokenizer {
     /// The tokens of one definition, given as JSON. Exact up to 16 KiB; beyond that every further 16 KiB may
     /// be off by a token, and beyond 64 KiB the density of the first 64 KiB is taken for the rest.
     pub fn count(&self, json: &[u8]) -> u32 {
-        self.counts.get_with(Sha256::digest(json).into(), || fresh_count(json))
+        self.counts.get_with(Part::Whole.key(json), || fresh_count(json))
     }
 
-    /// The tokens of all definitions that one request lost. At most 256 KiB of them that were never seen are
-    /// counted; what is left then is taken to be as dense, so that a request of 32 MiB cannot occupy a core.
-    pub fn sum<'a>(&self, definitions: impl IntoIterator<Item = &'a [u8], IntoIter: Clone>) -> u64 {
+    /// The tokens of this part of all definitions that one request lost. At most 256 KiB of them that were never seen
+    /// are counted; what is left then is taken to be as dense, so that a request of 32 MiB cannot occupy a core.
+    pub fn sum<'a>(
+        &self,
+        part: Part,
+        definitions: impl IntoIterator<Item = &'a [u8], IntoIter: Clone>,
+    ) -> u64 {
         let definitions = definitions.into_iter();
-        let set = self.set(definitions.clone());
+        let set = self.set(part, definitions.clone());
         if let Some(sum) = self.sums.get(&set) {
             return sum;
         }
-        let (sum, exact) = self.fresh_sum(definitions);
+        let (sum, exact) = self.fresh_sum(part, definitions);
         // What is not counted yet is counted further the next time.
         if exact {
             self.sums.insert(set, sum);
@@ -84,17 +126,18 @@ impl Tokenizer {
 
     /// The tokens of definitions that were counted before, in the same order; `None` where they were not. Cheap enough
     /// for the path of a request: it hashes them, and no more.
-    pub fn known<'a>(&self, definitions: impl Iterator<Item = &'a [u8]>) -> Option<u64> {
+    pub fn known<'a>(&self, part: Part, definitions: impl Iterator<Item = &'a [u8]>) -> Option<u64> {
         let mut definitions = definitions.peekable();
         if definitions.peek().is_none() {
             return Some(0);
         }
-        self.sums.get(&self.set(definitions))
+        self.sums.get(&self.set(part, definitions))
     }
 
     /// A hash with a seed that nobody outside knows, so that nobody can make two sets that share a sum.
-    fn set<'a>(&self, definitions: impl Iterator<Item = &'a [u8]>) -> u128 {
+    fn set<'a>(&self, part: Part, definitions: impl Iterator<Item = &'a [u8]>) -> u128 {
         let mut hash = Xxh3::with_seed(self.seed);
+        hash.update(&[u8::from(part == Part::Texts)]);
         for json in definitions {
             hash.update(&(json.len() as u64).to_le_bytes());
             hash.update(json);
@@ -103,18 +146,18 @@ impl Tokenizer {
     }
 
     /// The sum, and whether all of it was counted.
-    fn fresh_sum<'a>(&self, definitions: impl Iterator<Item = &'a [u8]>) -> (u64, bool) {
+    fn fresh_sum<'a>(&self, part: Part, definitions: impl Iterator<Item = &'a [u8]>) -> (u64, bool) {
         let mut allowance = FRESH;
         let (mut tokens, mut bytes, mut uncounted) = (0u64, 0u64, 0u64);
         for json in definitions {
-            let key: DefinitionKey = Sha256::digest(json).into();
+            let key = part.key(json);
             let known = self.counts.get(&key);
-            let cost = json.len().min(WINDOW);
+            let cost = part.cost(json);
             let count = match known {
                 Some(count) => count,
                 None if cost <= allowance => {
                     allowance -= cost;
-                    self.counts.get_with(key, || fresh_count(json))
+                    self.counts.get_with(key, || part.fresh_count(json))
                 }
                 None => {
                     uncounted += json.len() as u64;
@@ -191,17 +234,29 @@ mod tests {
         let tokenizer = Tokenizer::new();
         tokenizer.counts.insert(Sha256::digest(WEATHER).into(), 12_345);
         assert_eq!(tokenizer.count(WEATHER), 12_345);
-        assert_eq!(tokenizer.sum([WEATHER, WEATHER]), 24_690);
+        assert_eq!(tokenizer.sum(Part::Whole, [WEATHER, WEATHER]), 24_690);
     }
 
     #[test]
     fn the_sum_of_a_set_is_known_once_it_was_counted() {
         let tokenizer = Tokenizer::new();
-        assert_eq!(tokenizer.known([WEATHER, b"{}"].into_iter()), None);
-        let sum = tokenizer.sum([WEATHER, b"{}"]);
-        assert_eq!(tokenizer.known([WEATHER, b"{}"].into_iter()), Some(sum));
-        assert_eq!(tokenizer.known([WEATHER].into_iter()), None);
-        assert_eq!(tokenizer.known([&[WEATHER, b"{}"].concat()[..]].into_iter()), None);
+        assert_eq!(tokenizer.known(Part::Whole, [WEATHER, b"{}"].into_iter()), None);
+        let sum = tokenizer.sum(Part::Whole, [WEATHER, b"{}"]);
+        assert_eq!(tokenizer.known(Part::Whole, [WEATHER, b"{}"].into_iter()), Some(sum));
+        assert_eq!(tokenizer.known(Part::Whole, [WEATHER].into_iter()), None);
+        assert_eq!(tokenizer.known(Part::Whole, [&[WEATHER, b"{}"].concat()[..]].into_iter()), None);
+    }
+
+    #[test]
+    fn the_texts_of_a_definition_are_what_the_whole_has_more_than_the_slim_one() {
+        let tokenizer = Tokenizer::new();
+        let wordy = br#"{"name":"a","description":"Does a thing well. And a lot more than that."}"#;
+        let texts = tokenizer.sum(Part::Texts, [&wordy[..], WEATHER]);
+        assert_eq!(texts, u64::from(tokenizer.count(wordy) - tokenizer.count(&slimmed(wordy))));
+        assert!(texts > 4, "{texts}");
+        assert_eq!(tokenizer.known(Part::Texts, [&wordy[..], WEATHER].into_iter()), Some(texts));
+        assert_eq!(tokenizer.known(Part::Whole, [&wordy[..], WEATHER].into_iter()), None);
+        assert_eq!(tokenizer.sum(Part::Whole, [&wordy[..]]), u64::from(tokenizer.count(wordy)));
     }
 
     #[test]
@@ -224,7 +279,7 @@ mod tests {
     fn a_request_of_many_new_definitions_is_counted_in_part() {
         let tokenizer = Tokenizer::new();
         let definitions: Vec<_> = (0..64).map(|i| format!("{i:02} {}", "word ".repeat(WINDOW / 5))).collect();
-        let sum = tokenizer.sum(definitions.iter().map(String::as_bytes));
+        let sum = tokenizer.sum(Part::Whole, definitions.iter().map(String::as_bytes));
         tokenizer.counts.run_pending_tasks();
         assert!(tokenizer.counts.entry_count() <= (FRESH / WINDOW) as u64);
         let one = u64::from(tokenizer.count(definitions[0].as_bytes()));

@@ -15,7 +15,11 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use self::{pending::Pending, recorder::UsageRecorder, writer::UsageWriter};
+pub use self::{
+    pending::{Pending, Spared},
+    recorder::UsageRecorder,
+    writer::UsageWriter,
+};
 use crate::{clock::SharedClock, domain::usage::Record, tokens::Tokenizer};
 
 /// What may wait for the writer.

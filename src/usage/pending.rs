@@ -15,6 +15,17 @@ const TEXT_MAX: usize = 256;
 /// What the client of a request that panicked is told.
 const PANICKED: u16 = 500;
 
+/// The definitions that a provider was spared, as JSON.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spared<'a> {
+    /// Those that the key's lists removed.
+    pub by_lists: &'a [Bytes],
+    /// Those that pruning removed.
+    pub by_pruning: &'a [Bytes],
+    /// Those that pruning cut, as they were before.
+    pub slimmed: &'a [Bytes],
+}
+
 /// The record of a request that was admitted and has not ended.
 ///
 /// It is written exactly once: by `end`, or else when it is dropped. hyper drops the future and the body of an
@@ -70,13 +81,16 @@ impl Pending {
         self.note(|record| record.upstream = Some(cut(name)));
     }
 
-    /// Notes what became of the tools; `by_lists` and `by_pruning` are the JSON of those that were taken out. It is
-    /// copied: slices would keep the request's whole buffer, up to 32 MiB, for as long as the answer streams and
-    /// the record waits.
-    pub fn tools(&mut self, tally: ToolTally, by_lists: &[Bytes], by_pruning: &[Bytes]) {
+    /// Notes what became of the tools. Their JSON is copied: slices would keep the request's whole buffer, up to 32 MiB,
+    /// for as long as the answer streams and the record waits.
+    pub fn tools(&mut self, tally: ToolTally, spared: Spared<'_>) {
         if let Some(open) = &mut self.open {
             open.record.tools = tally;
-            open.removed = Removed { by_lists: detached(by_lists), by_pruning: detached(by_pruning) };
+            open.removed = Removed {
+                by_lists: detached(spared.by_lists),
+                by_pruning: detached(spared.by_pruning),
+                slimmed: detached(spared.slimmed),
+            };
         }
     }
 

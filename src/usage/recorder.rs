@@ -51,11 +51,12 @@ pub(super) struct Queued {
     _charge: Option<Charge>,
 }
 
-/// The JSON of the tools that were removed from a request, for the tokenizer.
+/// The JSON of the tools that were removed from a request or cut, for the tokenizer.
 #[derive(Debug, Default)]
 pub(super) struct Removed {
     pub(super) by_lists: Vec<Bytes>,
     pub(super) by_pruning: Vec<Bytes>,
+    pub(super) slimmed: Vec<Bytes>,
 }
 
 /// A share of the bytes that may wait.
@@ -160,11 +161,15 @@ impl Shared {
 
 impl Removed {
     pub(super) fn is_empty(&self) -> bool {
-        self.by_lists.is_empty() && self.by_pruning.is_empty()
+        self.all().next().is_none()
     }
 
     fn bytes(&self) -> usize {
-        self.by_lists.iter().chain(&self.by_pruning).map(Bytes::len).sum()
+        self.all().map(Bytes::len).sum()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Bytes> {
+        self.by_lists.iter().chain(&self.by_pruning).chain(&self.slimmed)
     }
 }
 

@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use super::{Bounds, Parts, Pending, UsageRecorder, writer::Pace};
+use super::{Bounds, Parts, Pending, Spared, UsageRecorder, writer::Pace};
 use crate::{
     clock::ManualClock,
     domain::{
@@ -30,6 +30,7 @@ const KEY: KeyId = KeyId(Uuid::from_u128(2));
 const SECRET: Generation = Generation { key_id: KEY, number: 1 };
 const OTHER_KEY: KeyId = KeyId(Uuid::from_u128(3));
 const WEATHER: &[u8] = br#"{"type":"function","function":{"name":"get_weather"}}"#;
+const WORDY: &[u8] = br#"{"name":"a","description":"Does a thing well. And a lot more than that."}"#;
 
 fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_772_366_400, 0).unwrap()
@@ -184,7 +185,7 @@ async fn records_are_added_up_by_key_and_day_and_their_tokens_counted() {
     let next_day = noon() + TimeDelta::hours(12);
     for (key, at) in [(KEY, noon()), (KEY, noon()), (OTHER_KEY, noon()), (KEY, next_day)] {
         let mut request = books.recorder.begin(begun(Some(key), at));
-        request.tools(tally(), &[Bytes::from_static(WEATHER)], &[]);
+        request.tools(tally(), Spared { by_lists: &[Bytes::from_static(WEATHER)], ..Spared::default() });
         request.end(Ended::Complete);
     }
     books.recorder.begin(begun(None, noon())).end(Ended::Error);
@@ -240,7 +241,7 @@ async fn definitions_beyond_the_byte_bound_are_not_counted_but_the_request_is() 
     let books = Bookkeeping::with(bounds, Ledger::default());
     for _ in 0..3 {
         let mut request = books.begin();
-        request.tools(tally(), &[Bytes::from_static(WEATHER)], &[]);
+        request.tools(tally(), Spared { by_lists: &[Bytes::from_static(WEATHER)], ..Spared::default() });
         request.end(Ended::Complete);
     }
     assert_eq!(books.recorder.uncounted(), 2);
@@ -257,7 +258,7 @@ async fn bytes_are_given_back_when_their_records_are_done_or_refused() {
     let (recorder, mut queue, shared) = UsageRecorder::open(bounds, clock);
     for _ in 0..3 {
         let mut request = recorder.begin(begun(None, noon()));
-        request.tools(tally(), &[Bytes::from_static(WEATHER)], &[]);
+        request.tools(tally(), Spared { by_lists: &[Bytes::from_static(WEATHER)], ..Spared::default() });
         request.end(Ended::Complete);
     }
     assert_eq!((recorder.dropped(), recorder.uncounted()), (2, 0));
@@ -271,7 +272,7 @@ async fn a_clean_stop_loses_nothing() {
     let books = Bookkeeping::start();
     for _ in 0..5_000 {
         let mut request = books.begin();
-        request.tools(tally(), &[Bytes::from_static(WEATHER)], &[]);
+        request.tools(tally(), Spared { by_lists: &[Bytes::from_static(WEATHER)], ..Spared::default() });
         request.end(Ended::Complete);
     }
     books.recorder.used(SECRET, noon());
@@ -408,7 +409,8 @@ async fn a_record_says_what_was_noted_and_its_latencies_add_up() {
     request.session("s");
     request.policy(3);
     request.upstream("openai");
-    request.tools(tally(), &[Bytes::from_static(WEATHER)], &[Bytes::from_static(b"{}")]);
+    let [weather, empty, wordy] = [WEATHER, b"{}", WORDY].map(|json| [Bytes::from_static(json)]);
+    request.tools(tally(), Spared { by_lists: &weather, by_pruning: &empty, slimmed: &wordy });
     request.routing(Some(Routing::Keyword));
     advance(5);
     request.sent();
@@ -429,10 +431,12 @@ async fn a_record_says_what_was_noted_and_its_latencies_add_up() {
     assert_eq!(record.latency, latency);
     let tokenizer = Tokenizer::new();
     let tokens = |json| i64::from(tokenizer.count(json));
-    assert_eq!(record.saved, Saved { pruning: tokens(b"{}"), lists: tokens(WEATHER) });
+    let cut = tokens(WORDY) - tokens(br#"{"name":"a","description":"Does a thing well."}"#);
+    let pruning = tokens(b"{}") + cut;
+    assert_eq!(record.saved, Saved { pruning, lists: tokens(WEATHER) });
     assert_eq!((record.status, record.called, record.recall_misses), (Some(200), 2, 2));
     assert_eq!((record.policy_revision, record.routing), (Some(3), Some(Routing::Keyword)));
-    assert_eq!(*books.told.lock().unwrap(), [(record.id, tokens(b"{}").unsigned_abs())]);
+    assert_eq!(*books.told.lock().unwrap(), [(record.id, pruning.unsigned_abs())]);
     assert_eq!(Totals::from(&record), books.ledger.totals());
 }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::usage::{Batch, Record, Saved},
-    tokens::Tokenizer,
+    tokens::{Part, Tokenizer},
 };
 
 /// How many records are taken at once.
@@ -280,12 +280,16 @@ where
     }
 }
 
-/// The tokens of what was removed.
+/// The tokens of what was removed and cut.
 fn saved(tokenizer: &Tokenizer, removed: &Removed) -> Saved {
-    let sum = |texts: &[bytes::Bytes]| {
-        i64::try_from(tokenizer.sum(texts.iter().map(|json| &json[..]))).unwrap_or(i64::MAX)
+    let sum = |part, texts: &[bytes::Bytes]| {
+        i64::try_from(tokenizer.sum(part, texts.iter().map(|json| &json[..]))).unwrap_or(i64::MAX)
     };
-    Saved { pruning: sum(&removed.by_pruning), lists: sum(&removed.by_lists) }
+    let cut = sum(Part::Texts, &removed.slimmed);
+    Saved {
+        pruning: sum(Part::Whole, &removed.by_pruning).saturating_add(cut),
+        lists: sum(Part::Whole, &removed.by_lists),
+    }
 }
 
 const PANICKED: &str = "the write panicked";

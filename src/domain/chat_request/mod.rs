@@ -252,8 +252,9 @@ impl PermittedRequest {
 pub struct PreparedRequest {
     body: Bytes,
     tally: ToolTally,
-    removed: Vec<Bytes>,
-    removed_by_lists: usize,
+    removed_by_lists: Vec<Bytes>,
+    removed_by_selection: Vec<Bytes>,
+    slimmed: Vec<Bytes>,
     stream: bool,
     hides_usage: bool,
 }
@@ -279,19 +280,19 @@ impl PreparedRequest {
         self.tally
     }
 
-    /// The JSON of every removed tool, those that the lists removed first: slices of the client's buffer.
-    /// Removed tool members are not among them, since they are switches and no definitions.
-    pub fn removed(&self) -> &[Bytes] {
-        &self.removed
-    }
-
-    /// Those of `removed` that the lists removed.
+    /// The JSON of the tools that the lists removed: slices of the client's buffer. Removed tool members are not among
+    /// them, since they are switches and no definitions.
     pub fn removed_by_lists(&self) -> &[Bytes] {
-        &self.removed[..self.removed_by_lists]
+        &self.removed_by_lists
     }
 
-    /// Those of `removed` that the selection removed.
+    /// The JSON of the tools that the selection removed, likewise.
     pub fn removed_by_selection(&self) -> &[Bytes] {
-        &self.removed[self.removed_by_lists..]
+        &self.removed_by_selection
+    }
+
+    /// The JSON of the tools that go on slim, as the client wrote it.
+    pub fn slimmed(&self) -> &[Bytes] {
+        &self.slimmed
     }
 }

@@ -26,22 +26,24 @@ pub(super) fn prepare(
     let PermittedRequest { body, shape, barred, mut tally, .. } = request;
     let tools = shape.tools.iter().chain(&shape.functions);
     let marks = barred.tools.iter().chain(&barred.functions).zip(gone.tools.iter().chain(&gone.functions));
-    let (mut removed, mut unselected) = (Vec::new(), Vec::new());
-    for (tool, (barred, gone)) in tools.zip(marks) {
-        if *barred {
-            removed.push(body.slice(tool.span.start..tool.span.end));
-        } else if *gone {
-            unselected.push(body.slice(tool.span.start..tool.span.end));
-        }
+    let slim = gone.slim_tools.iter().chain(&gone.slim_functions);
+    let (mut by_lists, mut by_selection, mut slimmed) = (Vec::new(), Vec::new(), Vec::new());
+    for ((tool, (barred, gone)), slim) in tools.zip(marks).zip(slim) {
+        let what_became = match (barred, gone, slim) {
+            (true, _, _) => &mut by_lists,
+            (_, true, _) => &mut by_selection,
+            (_, _, true) => &mut slimmed,
+            _ => continue,
+        };
+        what_became.push(body.slice(tool.span.start..tool.span.end));
     }
-    tally.output -= count(unselected.len());
-    let removed_by_lists = removed.len();
-    removed.append(&mut unselected);
+    tally.output -= count(by_selection.len());
     PreparedRequest {
         body: edits.apply(body),
         tally,
-        removed,
-        removed_by_lists,
+        removed_by_lists: by_lists,
+        removed_by_selection: by_selection,
+        slimmed,
         stream: shape.stream,
         hides_usage,
     }

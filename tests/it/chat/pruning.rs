@@ -1,8 +1,9 @@
 //! Pruning as an agent and a provider see it: which tools arrive, what the headers say, and that the lists come first.
 
+use orqen::tokens::Tokenizer;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{usage::recorded, *};
 use crate::support::upstream::Reply;
 
 /// Pruning of every conversation, however slow a debug build on a busy machine is.
@@ -120,6 +121,36 @@ async fn an_accounts_policy_says_how_much_is_pruned_at_once() {
     assert_eq!(answer["policy"]["prune_mode"], Value::Null);
     let refused = house.operator.update_policy(&account, json!({"prune_mode": "most"})).await;
     refused.refused(400, "invalid_request_error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_slim_tools_are_shorter_by_counts_as_saved_by_pruning_and_for_the_budget() {
+    let house = House::with(|settings| settings.toml(&format!("{PRUNING}\nmode = \"balanced\""))).await;
+    let agent = house.agent_with(json!({"daily_token_budget": 1_000_000})).await;
+    let offered: Value = serde_json::from_str(&asking("What is the weather in Oslo?")).unwrap();
+    let tokenizer = Tokenizer::new();
+    let tokens = |tools: &Value| -> i64 {
+        let tools = tools.as_array().unwrap().iter();
+        tools.map(|tool| i64::from(tokenizer.count(tool.to_string().as_bytes()))).sum()
+    };
+    let first = agent.posts(asking("What is the weather in Oslo?")).await;
+    assert_eq!(first.headers.get("x-orqen-tokens-saved"), None, "it is counted off the path");
+    let sent: Value = serde_json::from_slice(&house.upstream.last().body).unwrap();
+    let whole: Vec<_> = sent["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|sent| offered["tools"].as_array().unwrap().contains(sent))
+        .collect();
+    assert!(whole.len() < sent["tools"].as_array().unwrap().len(), "some are slim: {sent}");
+
+    let saved = tokens(&offered["tools"]) - tokens(&sent["tools"]);
+    let summary =
+        recorded(&agent, json!({"total": 1, "complete": 1, "client": 0, "upstream": 0, "error": 0})).await;
+    assert_eq!(summary["tokens_saved"], json!({"by_pruning": saved, "by_lists": 0}));
+    assert_eq!(summary["limits"]["daily_token_budget"]["used"], saved);
+    let again = agent.posts(asking("What is the weather in Oslo?")).await;
+    assert_eq!(again.header("x-orqen-tokens-saved"), saved.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -108,7 +108,7 @@ fn observe_changes_and_refuses_nothing() {
         let prepared = permitted.keep(&Selection::All, None);
         assert_eq!(text(&prepared), body);
         assert_eq!(prepared.tally(), ToolTally { input: 2, denied: 0, would_deny: 2, output: 2 });
-        assert!(prepared.removed().is_empty());
+        assert!(prepared.removed_by_lists().is_empty());
     }
 }
 

@@ -54,5 +54,9 @@ fn selected_slim_and_whole_tools_and_examples_are_cut_in_one_splice() {
         text(&prepared),
         r#"{"tools":[{"name":"a","description":"Does a thing well."},{"name":"c","description":"Does a thing well. And more."}]}"#
     );
-    assert_eq!((prepared.tally().output, prepared.removed().len()), (2, 1));
+    assert_eq!(
+        (prepared.tally().output, prepared.removed_by_selection()),
+        (2, &[tool("b")].map(Bytes::from)[..])
+    );
+    assert_eq!(prepared.slimmed(), [tool("a")], "as the client wrote it, to be counted by what it lost");
 }
