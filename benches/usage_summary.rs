@@ -22,7 +22,7 @@ use orqen::{
         request_id::RequestId,
         usage::{Batch, DayTotals, Ended, Record, ToolTally, Totals},
     },
-    store::{RecordFilter, RecordPage, Store},
+    store::{Of, RecordFilter, RecordPage, Store},
 };
 use uuid::Uuid;
 
@@ -102,7 +102,7 @@ async fn measured(folder: &std::path::Path, records: u32) -> Figures {
     let page = |before| RecordPage { size: 100, before };
     let figures = Figures {
         summary: median(async || {
-            black_box(usage.totals(ACCOUNT, None, from, to).await.unwrap());
+            black_box(usage.totals(ACCOUNT, Of::Account, from, to).await.unwrap());
         })
         .await,
         daily: median(async || drop(usage.daily(ACCOUNT, from, to).await.unwrap())).await,
@@ -113,7 +113,7 @@ async fn measured(folder: &std::path::Path, records: u32) -> Figures {
         })
         .await,
     };
-    let totals = usage.totals(ACCOUNT, None, from, to).await.unwrap();
+    let totals = usage.totals(ACCOUNT, Of::Account, from, to).await.unwrap();
     assert_eq!(totals.complete, i64::from(records));
     store.close().await;
     figures

@@ -5,17 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use uuid::Uuid;
 
 use crate::{
     clock::SharedClock,
     config::{self, Config},
-    domain::{
-        key::KeyId,
-        usage::{Batch, Record},
-    },
+    domain::usage::{Batch, Record},
     limits::{Days, RateLimiter, SeedError, Subject, SubjectId, Timing},
-    store::{Store, StoreError},
+    store::{Of, Store, StoreError},
     telemetry::{
         Metrics,
         otel::{self, LostSpans, Spans},
@@ -101,13 +97,13 @@ pub(super) async fn limiter(
 
 /// The tokens that pruning has saved a subject on these days.
 async fn saved(store: &Store, subject: SubjectId, days: Days) -> Result<i64, StoreError> {
-    let key = match subject.subject {
-        Subject::Key(key) => Some(key),
-        Subject::NoKey => Some(KeyId(Uuid::nil())),
-        Subject::Account => None,
+    let of = match subject.subject {
+        Subject::Key(key) => Of::Key(key),
+        Subject::NoKey => Of::NoKey,
+        Subject::Account => Of::Account,
     };
     let after = days.to.succ_opt().unwrap_or(days.to);
-    Ok(store.usage().totals(subject.account, key, days.from, after).await?.tokens_saved_pruning)
+    Ok(store.usage().totals(subject.account, of, days.from, after).await?.tokens_saved_pruning)
 }
 
 /// Deletes records that are older than configured, now and every hour. Never ends.

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::{
     cli::{Desk, account},
     domain::{policy::Account, usage::Totals},
+    store::Of,
 };
 
 mod view;
@@ -60,7 +61,7 @@ impl Report {
         let month = today.with_day(1).unwrap_or(today);
         let next = month.checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX);
         let usage = desk.store.usage();
-        let totals = usage.totals(account.id, None, month, next).await?;
+        let totals = usage.totals(account.id, Of::Account, month, next).await?;
         let first = today.checked_sub_days(Days::new(arguments.days - 1)).unwrap_or(today);
         let tomorrow = today.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
         let known = usage.daily(account.id, first, tomorrow).await?;

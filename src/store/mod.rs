@@ -38,7 +38,7 @@ pub use accounts::{AccountStore, CreateAccountError, UpdateAccountError};
 pub use changes::{Change, ChangeLog, Changes, Entity};
 pub use error::{Source, StoreError};
 pub use keys::{CreateKeyError, KeyBySecret, KeyPage, KeyStore, NewKey, Revocation, UpdateKeyError};
-pub use usage::{Found, KeyTotals, RecordFilter, RecordPage, UsageStore};
+pub use usage::{Found, KeyTotals, Of, RecordFilter, RecordPage, UsageStore};
 
 /// Held by the one process that looks whether there is an account yet.
 const BOOTSTRAP_LOCK: i64 = migration::MIGRATION_LOCK + 1;

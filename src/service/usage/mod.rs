@@ -23,7 +23,7 @@ use crate::{
         guard::{account, caller},
         page::Page,
     },
-    store::KeyTotals,
+    store::{KeyTotals, Of},
 };
 
 use self::{days::Range, left::limits_left};
@@ -47,11 +47,11 @@ impl Usage {
         let usage = self.parts.store.usage();
         // The key's first: what is written in between must not make the account less than its key.
         let own = match caller.key_id() {
-            Some(key) => Some(figures(&usage.totals(account, Some(key), start, end).await?)),
+            Some(key) => Some(figures(&usage.totals(account, Of::Key(key), start, end).await?)),
             None => None,
         };
         let whole = match caller.holds(Scope::Usage) {
-            true => Some(figures(&usage.totals(account, None, start, end).await?)),
+            true => Some(figures(&usage.totals(account, Of::Account, start, end).await?)),
             false => None,
         };
         let own = match (own, &whole) {

@@ -13,7 +13,7 @@ use crate::{
         key::Key,
         usage::{Batch, DayTotals},
     },
-    store::{CreateKeyError, Entity, KeyPage, UpdateKeyError},
+    store::{CreateKeyError, Entity, KeyPage, Of, UpdateKeyError},
 };
 
 async fn processes(world: &World) -> Vec<Store> {
@@ -134,7 +134,10 @@ async fn figures_and_times_of_use_from_many_processes_add_up() {
             }
         });
         join_all(work).await;
-        assert_eq!(world.store.usage().totals(account, None, from, to).await.unwrap(), figures(32 * 8));
+        assert_eq!(
+            world.store.usage().totals(account, Of::Account, from, to).await.unwrap(),
+            figures(32 * 8)
+        );
         let latest = world.now() + chrono::TimeDelta::seconds(31);
         for key in world.store.keys().by_ids(&keys).await.unwrap() {
             assert_eq!(key.last_used_at, Some(latest));

@@ -8,7 +8,7 @@ use crate::{
         request_id::RequestId,
         usage::{Batch, DayTotals, Ended, Latency, Record, Routing, Saved, Tokens, ToolTally, Totals},
     },
-    store::{RecordFilter, RecordPage},
+    store::{Of, RecordFilter, RecordPage},
 };
 
 pub(super) fn day(text: &str) -> NaiveDate {
@@ -43,7 +43,7 @@ async fn figures_add_up_by_key_by_account_and_by_day() {
         };
         let foreign = DayTotals { account_id: AccountId(Uuid::now_v7()), ..entry(None, "2026-02-01", 1_000) };
         let (from, to) = (day("2026-02-01"), day("2026-03-01"));
-        assert_eq!(usage.totals(account, None, from, to).await.unwrap(), Totals::default());
+        assert_eq!(usage.totals(account, Of::Account, from, to).await.unwrap(), Totals::default());
         usage.write(&batch(Vec::new(), Vec::new())).await.unwrap();
         let rows = vec![
             entry(Some(one), "2026-02-01", 1),
@@ -55,12 +55,13 @@ async fn figures_add_up_by_key_by_account_and_by_day() {
             foreign,
         ];
         usage.write(&batch(rows.clone(), Vec::new())).await.unwrap();
-        assert_eq!(usage.totals(account, None, from, to).await.unwrap(), figures(112));
-        assert_eq!(usage.totals(account, Some(one), from, to).await.unwrap(), figures(2));
+        assert_eq!(usage.totals(account, Of::Account, from, to).await.unwrap(), figures(112));
+        assert_eq!(usage.totals(account, Of::Key(one), from, to).await.unwrap(), figures(2));
         usage.write(&batch(rows[..2].to_vec(), Vec::new())).await.unwrap();
-        assert_eq!(usage.totals(account, Some(one), from, to).await.unwrap(), figures(3));
-        assert_eq!(usage.totals(account, Some(two), from, to).await.unwrap(), figures(20));
-        assert_eq!(usage.totals(account, None, from, from).await.unwrap(), Totals::default());
+        assert_eq!(usage.totals(account, Of::Key(one), from, to).await.unwrap(), figures(3));
+        assert_eq!(usage.totals(account, Of::Key(two), from, to).await.unwrap(), figures(20));
+        assert_eq!(usage.totals(account, Of::NoKey, from, to).await.unwrap(), figures(100));
+        assert_eq!(usage.totals(account, Of::Account, from, from).await.unwrap(), Totals::default());
 
         let days = usage.daily(account, from, to).await.unwrap();
         let expected = [("2026-02-01", 3), ("2026-02-10", 100), ("2026-02-28", 20)];
@@ -114,7 +115,7 @@ async fn a_batch_larger_than_a_statement_is_written_whole() {
             })
             .collect();
         world.store.usage().write(&batch(rows, Vec::new())).await.unwrap();
-        let sums = world.store.usage().totals(account_id, None, first, first + Days::new(5)).await;
+        let sums = world.store.usage().totals(account_id, Of::Account, first, first + Days::new(5)).await;
         assert_eq!(sums.unwrap(), figures(1_200));
     })
     .await;
@@ -132,7 +133,7 @@ async fn a_batch_that_is_offered_again_adds_nothing() {
             used: vec![(generation(key.id, 1), world.now())],
             ..batch(vec![row], vec![record(account_id, 1, world.now())])
         };
-        let sums = async || usage.totals(account_id, None, today, today + Days::new(1)).await.unwrap();
+        let sums = async || usage.totals(account_id, Of::Account, today, today + Days::new(1)).await.unwrap();
         for _ in 0..3 {
             usage.write(&first).await.unwrap();
         }
@@ -370,7 +371,7 @@ async fn old_records_are_deleted_bit_by_bit_and_their_sums_stay() {
         let mut left = Vec::new();
         for account in &accounts {
             left.push(listed(&world, *account, &RecordFilter::default()).await);
-            let sums = usage.totals(*account, None, today, today + Days::new(1)).await.unwrap();
+            let sums = usage.totals(*account, Of::Account, today, today + Days::new(1)).await.unwrap();
             assert_eq!(sums, figures(1));
         }
         assert_eq!(left, [vec![3], vec![13, 12, 11, 10], vec![23]]);

@@ -62,6 +62,17 @@ pub struct UsageStore {
     database: Database,
 }
 
+/// Whose requests of an account are added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Everybody's.
+    Account,
+    /// Those that came with this key.
+    Key(KeyId),
+    /// Those that came without a key: with JWTs.
+    NoKey,
+}
+
 /// The sums of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyTotals {
@@ -78,18 +89,23 @@ impl UsageStore {
         Self { database }
     }
 
-    /// The sums of an account, or of one of its keys, over the days from `from` and before `to_exclusive`; zeroes if
-    /// there were none.
+    /// The sums of an account, or of a part of it, over the days from `from` and before `to_exclusive`; zeroes if there
+    /// were none.
     pub async fn totals(
         &self,
         account: AccountId,
-        key: Option<KeyId>,
+        of: Of,
         from: NaiveDate,
         to_exclusive: NaiveDate,
     ) -> Result<Totals, StoreError> {
         let mut select = summed(account, from, to_exclusive);
-        if let Some(KeyId(key)) = key {
-            select = select.filter(Column::KeyId.eq(key));
+        let key = match of {
+            Of::Account => None,
+            Of::Key(key) => Some(Some(key)),
+            Of::NoKey => Some(None),
+        };
+        if let Some(key) = key {
+            select = select.filter(Column::KeyId.eq(stored_key(key)));
         }
         bounded(async {
             let sums = select.into_model::<Sums>().one(self.database.reads()).await?;

@@ -15,7 +15,7 @@ use orqen::{
     clock::SystemClock,
     config::{Config, Environment},
     domain::usage::Totals,
-    store::{RecordFilter, RecordPage, Store},
+    store::{Of, RecordFilter, RecordPage, Store},
 };
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
@@ -110,7 +110,7 @@ async fn recorded(place: &Place) -> HashSet<String> {
         ids.extend(records.iter().map(|record| record.id.to_string()));
     }
     let (from, to) = ["2020-01-01", "9999-01-01"].map(|day| day.parse().unwrap()).into();
-    assert_eq!(store.usage().totals(account, None, from, to).await.unwrap(), sums);
+    assert_eq!(store.usage().totals(account, Of::Account, from, to).await.unwrap(), sums);
     store.close().await;
     ids
 }
