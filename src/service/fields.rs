@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     domain::{key::valid_name, violation::Violations},
     proto::v1,
-    service::{accounts, keys, page::Page},
+    service::{accounts, keys, page::Page, usage},
 };
 
 /// What is wrong with the fields of `message`, whichever request it is. One that this does not know has no more.
@@ -18,6 +18,13 @@ pub(super) fn problems(message: &DynamicMessage, now: DateTime<Utc>) -> Violatio
         "orqen.v1.CreateKeyRequest" => keys::check_create(read(message), now),
         "orqen.v1.UpdateKeyRequest" => keys::Update::read(&read(message), now).map(drop),
         "orqen.v1.SetToollistRequest" => keys::NewLists::read(read(message)).map(drop),
+        "orqen.v1.GetDailyRequest" => usage::days_of(&read(message), now.date_naive()).map(drop),
+        "orqen.v1.GetByKeyRequest" => usage::keys_of(&read(message), now.date_naive()).map(drop),
+        "orqen.v1.ListRequestsRequest" => usage::asked(read(message)).map(drop),
+        "orqen.v1.ListAccountsRequest" => {
+            let request: v1::ListAccountsRequest = read(message);
+            Page::<Uuid>::parse(request.page_size, &request.page_token).map(drop)
+        }
         "orqen.v1.ListKeysRequest" => {
             let request: v1::ListKeysRequest = read(message);
             Page::<Uuid>::parse(request.page_size, &request.page_token).map(drop)
@@ -38,4 +45,24 @@ pub(super) fn problems(message: &DynamicMessage, now: DateTime<Utc>) -> Violatio
 
 fn read<M: Message + Default>(message: &DynamicMessage) -> M {
     message.transcode_to().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::POOL;
+
+    #[test]
+    fn every_request_with_pages_is_known() {
+        let lists = POOL.all_messages().filter(|message| {
+            message.parent_file().package_name() == "orqen.v1"
+                && message.get_field_by_name("page_size").is_some()
+        });
+        for descriptor in lists {
+            let mut message = DynamicMessage::new(descriptor.clone());
+            message.set_field_by_name("page_size", prost_reflect::Value::I32(0));
+            let found = problems(&message, DateTime::UNIX_EPOCH);
+            assert_eq!(found.as_slice().len(), 1, "{}", descriptor.full_name());
+        }
+    }
 }

@@ -9,7 +9,7 @@ const MOST: i64 = 366;
 
 /// Some days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range {
+pub(in crate::service) struct Range {
     pub(super) first: NaiveDate,
     pub(super) last: NaiveDate,
 }

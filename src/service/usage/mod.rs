@@ -26,6 +26,7 @@ use crate::{
     store::{KeyTotals, Of},
 };
 
+pub(super) use self::requests::asked;
 use self::{days::Range, left::limits_left};
 
 /// How many days `GetDaily` gives when it is not told.
@@ -86,9 +87,7 @@ impl Usage {
         request: v1::GetDailyRequest,
     ) -> Result<v1::GetDailyResponse, Failure> {
         let today = self.parts.clock.now().date_naive();
-        let range = Range::read(request.first_day.as_deref(), request.last_day.as_deref(), today, |last| {
-            last.checked_sub_days(Days::new(DAYS - 1))
-        })?;
+        let range = days_of(&request, today)?;
         let account = account(caller)?.id;
         let days = self.parts.store.usage().daily(account, range.first, range.end()).await?;
         let days: HashMap<NaiveDate, Totals> = days.into_iter().collect();
@@ -104,14 +103,7 @@ impl Usage {
         caller: &Caller,
         request: v1::GetByKeyRequest,
     ) -> Result<v1::GetByKeyResponse, Failure> {
-        let mut violations = Violations::new();
-        let today = self.parts.clock.now().date_naive();
-        let range = Range::read(request.first_day.as_deref(), request.last_day.as_deref(), today, |last| {
-            last.with_day(1)
-        });
-        let range = violations.collect(range);
-        let page = violations.collect(Page::<Uuid>::parse(request.page_size, &request.page_token));
-        let (Some(range), Some(page)) = (range, page) else { return Err(Failure::fields(violations)) };
+        let (range, page) = keys_of(&request, self.parts.clock.now().date_naive())?;
         let account = account(caller)?.id;
         let last = page.last.map(|last| Some(KeyId(last)).filter(|_| !last.is_nil()));
         let usage = self.parts.store.usage();
@@ -129,6 +121,24 @@ impl Usage {
             last_day: range.last.to_string(),
         })
     }
+}
+
+/// The days that a request asks for, whoever sends it.
+pub(super) fn days_of(request: &v1::GetDailyRequest, today: NaiveDate) -> Result<Range, Violations> {
+    Range::read(request.first_day.as_deref(), request.last_day.as_deref(), today, |last| {
+        last.checked_sub_days(Days::new(DAYS - 1))
+    })
+}
+
+/// The days, and the page of keys, that a request asks for.
+pub(super) fn keys_of(request: &v1::GetByKeyRequest, today: NaiveDate) -> Result<(Range, Page), Violations> {
+    let mut violations = Violations::new();
+    let range = Range::read(request.first_day.as_deref(), request.last_day.as_deref(), today, |last| {
+        last.with_day(1)
+    });
+    let range = violations.collect(range);
+    let page = violations.collect(Page::parse(request.page_size, &request.page_token));
+    range.zip(page).ok_or(violations)
 }
 
 fn figures(totals: &Totals) -> v1::UsageFigures {

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A request's place in the list.
-type Place = (DateTime<Utc>, RequestId);
+pub(in crate::service) type Place = (DateTime<Utc>, RequestId);
 
 impl Cursor for Place {
     fn token(&self) -> String {
@@ -47,10 +47,7 @@ impl Usage {
         caller: &Caller,
         request: v1::ListRequestsRequest,
     ) -> Result<v1::ListRequestsResponse, Failure> {
-        let mut violations = Violations::new();
-        let page = violations.collect(Page::<Place>::parse(request.page_size, &request.page_token));
-        let filter = violations.collect(filter(request));
-        let (Some(page), Some(filter)) = (page, filter) else { return Err(Failure::fields(violations)) };
+        let (page, filter) = asked(request)?;
         let account = account(caller)?.id;
         let wanted = RecordPage { size: page.size + 1, before: page.last };
         let Found { mut records, stopped } =
@@ -82,6 +79,16 @@ impl Usage {
         })?;
         Ok(v1::GetRequestResponse { request: Some(message(record)) })
     }
+}
+
+/// The page and the filter that a request asks for, whoever sends it.
+pub(in crate::service) fn asked(
+    request: v1::ListRequestsRequest,
+) -> Result<(Page<Place>, RecordFilter), Violations> {
+    let mut violations = Violations::new();
+    let page = violations.collect(Page::parse(request.page_size, &request.page_token));
+    let filter = violations.collect(filter(request));
+    page.zip(filter).ok_or(violations)
 }
 
 fn filter(request: v1::ListRequestsRequest) -> Result<RecordFilter, Violations> {

@@ -134,6 +134,16 @@ async fn fields_of_the_wrong_type_and_fields_out_of_bounds_are_told_in_one_answe
         ),
         (operator.jwt_rest().post("/v1/accounts", &json!({"name": "", "x": 1})).await, &["x", "name"]),
         (operator.list_keys("?page_size=0&include_revoked=maybe").await, &["include_revoked", "page_size"]),
+        (
+            operator.rest().get("/v1/requests?page_size=0&status=7&since=yesterday&key_id=x").await,
+            &["since", "page_size", "key_id", "status"],
+        ),
+        (
+            operator.rest().get("/v1/usage/by-key?page_token=AAAA&first_day=today&x=1").await,
+            &["x", "first_day", "page_token"],
+        ),
+        (operator.rest().get("/v1/usage/daily?last_day=now&x=1").await, &["x", "last_day"]),
+        (operator.jwt_rest().get("/v1/accounts?page_size=0&x=1").await, &["x", "page_size"]),
     ] {
         let error = refused(&answer, 400, "invalid_request_error", fields[0]);
         let message = error["message"].as_str().unwrap();
