@@ -257,16 +257,16 @@ impl KeyCache {
         self.index().accounts.get(&id).is_some_and(|cell| cell.strong_count() > 0)
     }
 
-    /// Forgets everything.
+    /// Forgets everything: every credential is looked up anew. The index stays, since requests that are under way hold
+    /// its cells, and were they dropped from it, no later change, a revocation neither, would reach them.
     pub(super) fn clear(&self) {
         self.key_made();
         for shard in &self.changed {
             shard.fetch_add(1, Ordering::SeqCst);
         }
-        let mut index = self.index();
+        let _index = self.index();
         self.by_digest.invalidate_all();
         self.accounts.invalidate_all();
-        *index = Index::default();
     }
 
     /// Notes that every change up to `at` was seen.

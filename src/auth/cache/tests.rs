@@ -138,12 +138,17 @@ fn a_change_reaches_a_request_under_way_whose_key_was_evicted() {
 }
 
 #[test]
-fn a_cleared_cache_holds_nothing() {
+fn a_cleared_cache_finds_nothing_and_requests_under_way_go_on_learning_of_changes() {
     let cache = KeyCache::new(10, now());
-    cache.insert(&cache.epochs(), found(1)).unwrap();
+    let before = cache.epochs();
+    let held = Arc::clone(&cache.insert(&before, found(1)).unwrap().key);
     cache.clear();
     assert!(cache.find(&DIGEST).is_none());
-    assert!(!cache.holds_key(key(1).id, 2));
+    assert!(cache.insert(&before, found(1)).is_none(), "what was read before is not believed");
+    cache.apply_key(key(2));
+    assert_eq!(held.load().revision, 2);
+    cache.apply_account(account(2));
+    assert_eq!(held.account.load().policy.revision, 2);
 }
 
 #[test]
