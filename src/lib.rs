@@ -41,9 +41,10 @@
 //! # Two journeys
 //!
 //! *Chat*: [`server`] accepts, `app::front` sees that it is REST, [`rest`] finds the route, has the guard admit the
-//! caller and reads the body, which goes as it is to [`chat::ChatPipeline`]: parse, permit, prune, send, meter. The
-//! answer's bytes are passed on as they come, less what the lists or the client's wishes keep back; when the last one
-//! is out, or the client is gone, a record goes to [`usage`], off the path.
+//! caller, which opens the request's record, and reads the body, which goes as it is to [`chat::ChatPipeline`]: parse,
+//! permit, prune, send, meter. The answer's bytes are passed on as they come, less what the lists or the client's
+//! wishes keep back; when the last one is out, or the client is gone, or it was refused on the way, the record goes to
+//! [`usage`], off the path.
 //!
 //! *Create a key*: the same door and guard; [`rest`] turns the JSON into a `CreateKeyRequest`, telling all field
 //! errors at once; tonic's router calls `service::keys`, which checks that the caller hands out no more than it

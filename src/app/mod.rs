@@ -146,6 +146,7 @@ impl App {
             &proto::POOL,
             Arc::clone(&authenticator),
             config.limits.account_requests_per_minute,
+            chat.arrivals(),
             Arc::clone(&clock),
         )?);
         let figures = Figures {

@@ -4,6 +4,7 @@
 //! is kept by types (`domain::chat_request`), so that no later step can work on what an earlier one took out.
 
 mod answer;
+mod arrival;
 mod ask;
 pub mod embed;
 mod error;
@@ -29,9 +30,8 @@ use crate::{
         key::{AccountId, ToolMode},
         limits::{Limits, OwnLimits},
         policy::{Account, PruneMode},
-        request_id::RequestId,
         tool_health::ToolHealth,
-        usage::{Ended, Record, Routing},
+        usage::{Ended, Routing},
     },
     limits::{self, Budget, RateLimiter, Requests, Rules, Standing},
     prune::{Ask, Likeness, Pruner, Ticket},
@@ -43,6 +43,7 @@ use crate::{
 use self::{answer::Running, ask::Wish, embed::Embedder, watch::Watch, withheld::Received};
 pub use self::{
     answer::{AnswerBody, ChatAnswer, Pruned},
+    arrival::{Arrival, Arrivals},
     error::{ChatError, ChatFailure},
     withheld::Withheld,
 };
@@ -86,21 +87,19 @@ struct Asked<'a> {
 }
 
 impl ChatPipeline {
-    /// Answers the request in `body`, with those of the client's headers that the upstream lets through.
+    /// Answers the request that arrived, in `body`, with those of the client's headers that the upstream lets through.
     ///
-    /// Whatever comes of it, even when this future is dropped because the client hung up, one record is kept,
-    /// under `id`.
+    /// Whatever comes of it, even when this future is dropped because the client hung up, its one record is kept.
     pub async fn complete(
         &self,
-        id: RequestId,
+        arrival: Arrival,
         caller: &Caller,
         body: Bytes,
         headers: &HeaderMap,
     ) -> Result<ChatAnswer, ChatFailure> {
-        let account = caller.account().ok_or(ChatError::NoAccount)?;
+        let Arrival { mut pending, account } = arrival;
         let (now, policy) = (self.clock.now(), account.load());
-        let mut pending = self.recorder.begin(Record::begun(id, account.id, caller.key_id(), now));
-        pending.generation(caller.generation());
+        pending.whole(now);
         pending.policy(policy.policy.revision);
         let permit = match self.limiter.admit(&claim(caller, &policy, now)).await {
             Ok(permit) => permit,
@@ -111,6 +110,11 @@ impl ChatPipeline {
             Ok(answer) => Ok(answer.metered(Running { pending, permit })),
             Err(error) => Err(self.failed(pending, error, permit.requests)),
         }
+    }
+
+    /// Who opens the records of requests that are to be completed here.
+    pub fn arrivals(&self) -> Arrivals {
+        Arrivals(self.recorder.clone())
     }
 
     fn failed(&self, mut pending: Pending, error: ChatError, requests: Option<Requests>) -> ChatFailure {

@@ -29,7 +29,7 @@ pub struct UnaryAnswer {
 /// The services behind the routes.
 pub trait Backend: Send + Sync + 'static {
     /// That a request may call a method.
-    type Permit: Send;
+    type Permit: Send + Sync;
 
     /// Whether this request may call this method. Asked before a byte of the body is read.
     fn authorize(
@@ -67,6 +67,6 @@ pub trait Backend: Send + Sync + 'static {
     /// The answer to a call that failed.
     fn refuse_status(&self, status: &Status, head: &Parts) -> http::Response<Body>;
 
-    /// The answer to a request that is no call.
-    fn refuse(&self, refusal: &Refusal, head: &Parts) -> http::Response<Body>;
+    /// The answer to a request that is no call; `permit` is there once it was authorized.
+    fn refuse(&self, refusal: &Refusal, permit: Option<&Self::Permit>, head: &Parts) -> http::Response<Body>;
 }

@@ -120,7 +120,7 @@ impl<B: Backend> Transcoder<B> {
     {
         let (binding, values) = match self.router.find(&head.method, head.uri.path()) {
             Ok(found) => found,
-            Err(refusal) => return self.refuse(&refusal, &head),
+            Err(refusal) => return self.refuse(&refusal, None, &head),
         };
         let method = &*binding.method;
         let permit = match self.backend.authorize(method, &head).await {
@@ -129,14 +129,14 @@ impl<B: Backend> Transcoder<B> {
         };
         let body = match self.read_body(binding, &head, body).await {
             Ok(body) => body,
-            Err(refusal) => return self.refuse(&refusal, &head),
+            Err(refusal) => return self.refuse(&refusal, Some(&permit), &head),
         };
         if method.raw {
             return self.backend.raw(method, permit, head, body).await;
         }
         let message = match self.message(binding, &values, head.uri.query().unwrap_or_default(), &body) {
             Ok(message) => message,
-            Err(refusal) => return self.refuse(&refusal, &head),
+            Err(refusal) => return self.refuse(&refusal, Some(&permit), &head),
         };
         match self.backend.unary(method, permit, &head, message.encode_to_vec().into()).await {
             Ok(answer) => self.json(binding, answer, &head),
@@ -234,8 +234,8 @@ impl<B: Backend> Transcoder<B> {
         response
     }
 
-    fn refuse(&self, refusal: &Refusal, head: &Parts) -> Response<Body> {
-        let mut response = self.backend.refuse(refusal, head);
+    fn refuse(&self, refusal: &Refusal, permit: Option<&B::Permit>, head: &Parts) -> Response<Body> {
+        let mut response = self.backend.refuse(refusal, permit, head);
         if let Refusal::MethodNotAllowed { allow, .. } = refusal {
             let verbs = allow.iter().map(Verb::as_str).collect::<Vec<_>>().join(", ");
             let verbs = HeaderValue::try_from(verbs).expect("verbs are header text");

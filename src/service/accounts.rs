@@ -13,7 +13,7 @@ use crate::{
         violation::{Violations, shown},
     },
     proto::v1::{self, account_service_server::AccountService},
-    service::{Failure, Parts, Reason, convert, guard::caller, page::Page},
+    service::{Failure, Parts, Reason, admitted::caller, convert, page::Page},
     store::{CreateAccountError, UpdateAccountError},
 };
 

@@ -16,11 +16,8 @@ use tower::ServiceExt;
 use crate::{
     domain::violation::Violations,
     rest::{self, Body, InvalidField, Method, Refusal, UnaryAnswer},
-    service::{Failure, Guard, Reason, Services, fields, guard::Admitted},
+    service::{Failure, Guard, Reason, Services, admitted::Admitted, chat::RAW, fields},
 };
-
-/// The path of the one method that takes and returns raw bytes.
-const RAW_CHAT: &str = "/orqen.v1.ChatService/CreateRawChatCompletion";
 
 /// The services, as the transcoder calls them.
 pub struct Backend {
@@ -86,16 +83,15 @@ impl rest::Backend for Backend {
         head: request::Parts,
         body: Bytes,
     ) -> Response<Body> {
-        if method.grpc_path.as_str() != RAW_CHAT {
+        if method.grpc_path.as_str() != RAW {
             return respond(Failure::internal("a raw method has no native handler"));
         }
-        let caller = match admitted.now() {
-            Ok(caller) => caller,
-            Err(failure) => return respond(failure),
-        };
-        match self.services.chat.native(&caller, body, &head).await {
+        match self.services.chat.native(&admitted, body, &head).await {
             Ok(answer) => answer.map(|body| body.map_err(Into::into).boxed_unsync()),
-            Err(failure) => respond(failure),
+            Err(failure) => {
+                admitted.refused(|| failure.reason());
+                respond(failure)
+            }
         }
     }
 
@@ -109,8 +105,18 @@ impl rest::Backend for Backend {
         respond(Failure::from_status(status))
     }
 
-    fn refuse(&self, refusal: &Refusal, _head: &request::Parts) -> Response<Body> {
-        respond(refused(refusal))
+    fn refuse(
+        &self,
+        refusal: &Refusal,
+        admitted: Option<&Admitted>,
+        _head: &request::Parts,
+    ) -> Response<Body> {
+        let failure = refused(refusal);
+        // Whose connection broke has left, and reads no refusal: the record says so by itself.
+        if let (Some(admitted), false) = (admitted, matches!(refusal, Refusal::BodyUnreadable)) {
+            admitted.refused(|| failure.reason());
+        }
+        respond(failure)
     }
 }
 

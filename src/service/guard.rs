@@ -19,6 +19,7 @@ use tower::{Layer, Service};
 
 use crate::{
     auth::{Authenticator, Source},
+    chat::Arrivals,
     clock::SharedClock,
     domain::{
         caller::{AccountCell, Caller},
@@ -26,7 +27,7 @@ use crate::{
         request_id::RequestId,
     },
     limits::{self, RateLimiter, Rules},
-    service::{Failure, Reason, failures},
+    service::{Failure, Reason, admitted::Admitted, chat::COMPLETIONS, failures},
     telemetry::{CallerSlot, LoggedCaller},
 };
 
@@ -45,7 +46,7 @@ pub enum Requirement {
 }
 
 impl Requirement {
-    fn check(self, caller: &Caller) -> Result<(), Failure> {
+    pub(super) fn check(self, caller: &Caller) -> Result<(), Failure> {
         match self {
             Requirement::Operator if caller.is_operator() => Ok(()),
             Requirement::Operator => Err(Failure::new(
@@ -70,24 +71,6 @@ impl Requirement {
     }
 }
 
-/// A caller that was let in by the headers of its request.
-#[derive(Clone)]
-pub struct Admitted {
-    caller: Caller,
-    requirement: Requirement,
-    clock: SharedClock,
-}
-
-impl Admitted {
-    /// The caller, if it would be let in now too. To be asked once the whole request is there: a key that was
-    /// revoked or narrowed while its body trickled in must not act by what it once was.
-    pub fn now(&self) -> Result<Caller, Failure> {
-        let caller = self.caller.at(self.clock.now())?;
-        self.requirement.check(&caller)?;
-        Ok(caller)
-    }
-}
-
 /// A method whose `orqen.v1.access` option is missing or says nothing. Stops the start.
 #[derive(Debug, thiserror::Error)]
 #[error("method {0} does not say what it requires: give it the option orqen.v1.access")]
@@ -100,16 +83,19 @@ pub struct Guard {
     /// In this process: what it bounds is small, and must not wait for anything.
     limiter: RateLimiter,
     rules: Rules,
+    /// Who opens the records of chat requests.
+    arrivals: Arrivals,
     clock: SharedClock,
 }
 
 impl Guard {
     /// A guard for every method of `orqen.v1` in `pool`, of which those that are not chat take `requests_per_minute`
-    /// of one key.
+    /// of one key, and those that complete a chat leave a record.
     pub fn new(
         pool: &DescriptorPool,
         authenticator: Arc<Authenticator>,
         requests_per_minute: Option<i64>,
+        arrivals: Arrivals,
         clock: SharedClock,
     ) -> Result<Self, Unguarded> {
         let requirements = pool
@@ -124,7 +110,7 @@ impl Guard {
             .collect::<Result<_, Unguarded>>()?;
         let limiter = RateLimiter::in_process(|_, _| std::future::ready(Ok(0)));
         let rules = Rules { requests_per_minute, ..Rules::UNLIMITED };
-        Ok(Self { requirements, authenticator, limiter, rules, clock })
+        Ok(Self { requirements, authenticator, limiter, rules, arrivals, clock })
     }
 
     /// The caller behind `headers`, if it may call the method at `path` (`/orqen.v1.KeyService/CreateKey`).
@@ -156,7 +142,11 @@ impl Guard {
         }
         requirement.check(&caller)?;
         self.limit(&caller, requirement).await?;
-        Ok(Admitted { caller, requirement, clock: Arc::clone(&self.clock) })
+        let arrival = match COMPLETIONS.contains(&path) {
+            true => self.arrivals.let_in(request_id(extensions)?, &caller, self.clock.now()),
+            false => None,
+        };
+        Ok(Admitted::new(caller, requirement, Arc::clone(&self.clock), arrival))
     }
 
     /// How many calls of account routes were over their limit since the start.
@@ -203,29 +193,20 @@ fn requirement(method: &MethodDescriptor) -> Option<Requirement> {
     }
 }
 
-/// The caller that the guard let through.
-pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
-    let admitted = request.extensions().get::<Admitted>().ok_or_else(|| {
-        Failure::internal("a method was called past the guard: it is mounted without the guard's layer")
-    })?;
-    Ok(admitted.now()?)
-}
-
 /// The id that the front door gave the request.
-pub(super) fn request_id(extensions: &Extensions) -> Result<RequestId, Failure> {
+fn request_id(extensions: &Extensions) -> Result<RequestId, Failure> {
     let id = extensions.get::<RequestId>().copied();
-    id.ok_or_else(|| Failure::internal("a request without an id: it came past the front door"))
-}
-
-/// The same, of a gRPC request.
-pub(super) fn request_id_of<T>(request: &tonic::Request<T>) -> Result<RequestId, Failure> {
-    let id = request.extensions().get::<RequestId>().copied();
     id.ok_or_else(|| Failure::internal("a request without an id: it came past the front door"))
 }
 
 /// The account that an admitted caller acts for: only operators' calls are open to callers without one.
 pub(super) fn account(caller: &Caller) -> Result<&Arc<AccountCell>, Failure> {
     caller.account().ok_or_else(|| Failure::internal("a caller without an account passed the guard"))
+}
+
+/// Why a call was refused, by a service or by tonic before it.
+fn reason(answer: &HeaderMap) -> Reason {
+    Status::from_header_map(answer).map_or(Reason::Internal, |status| Failure::from_status(&status).reason())
 }
 
 /// Puts the guard before gRPC routes.
@@ -268,8 +249,10 @@ where
         Box::pin(async move {
             match guard.admit(request.uri().path(), request.headers(), request.extensions()).await {
                 Ok(admitted) => {
-                    request.extensions_mut().insert(admitted);
-                    inner.call(request).await
+                    request.extensions_mut().insert(admitted.clone());
+                    let answer = inner.call(request).await?;
+                    admitted.refused(|| reason(answer.headers()));
+                    Ok(answer)
                 }
                 Err(failure) => Ok(Status::from(failure).into_http()),
             }

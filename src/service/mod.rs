@@ -4,6 +4,7 @@
 //! REST has no code of its own below the transcoder: `backend` hands it the same guard and the same services.
 
 mod accounts;
+mod admitted;
 mod backend;
 mod chat;
 mod convert;

@@ -11,11 +11,7 @@ use crate::{
         tool_health::{FindingKind, ToolHealth},
     },
     proto::v1::{self, tool_service_server::ToolService},
-    service::{
-        Failure, Parts, convert,
-        guard::{account, caller},
-        page::Page,
-    },
+    service::{Failure, Parts, admitted::caller, convert, guard::account, page::Page},
 };
 
 /// The most alerts and suggestions of one answer.

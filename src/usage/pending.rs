@@ -26,7 +26,7 @@ pub struct Spared<'a> {
     pub slimmed: &'a [Bytes],
 }
 
-/// The record of a request that was admitted and has not ended.
+/// The record of a request that was let in and has not ended.
 ///
 /// It is written exactly once: by `end`, or else when it is dropped. hyper drops the future and the body of an
 /// answer when the client hangs up, so dropping it without a word means `Ended::Client`; while the thread
@@ -51,6 +51,11 @@ impl Pending {
     pub(super) fn new(recorder: UsageRecorder, record: Record) -> Self {
         let open = Open { record, removed: Removed::default(), sent: None };
         Self { recorder, open: Some(open) }
+    }
+
+    /// Notes that all of the request is there, and begins to measure: until then the time was the client's.
+    pub fn whole(&mut self, now: DateTime<Utc>) {
+        self.note(|record| record.at = now);
     }
 
     /// Notes what the client asked for.

@@ -80,8 +80,7 @@ impl UsageRecorder {
         (Self { queue, shared: Arc::clone(&shared), clock }, receiver, shared)
     }
 
-    /// The record of a request that has just been admitted, `Record::begun`; it is written however the request
-    /// ends.
+    /// The record of a request that has just been let in, `Record::begun`; it is written however the request ends.
     pub fn begin(&self, record: Record) -> Pending {
         Pending::new(self.clone(), record)
     }

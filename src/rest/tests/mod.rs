@@ -73,7 +73,7 @@ impl Backend for Arc<Scripted> {
         full(code, status.message().to_owned())
     }
 
-    fn refuse(&self, refusal: &Refusal, _head: &Parts) -> Response<Body> {
+    fn refuse(&self, refusal: &Refusal, _permit: Option<&()>, _head: &Parts) -> Response<Body> {
         self.refused.lock().unwrap().push(refusal.clone());
         let status = match refusal {
             Refusal::RouteNotFound { .. } => 404,

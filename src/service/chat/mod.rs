@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
     chat::{AnswerBody, ChatAnswer, Pruned, typed},
-    domain::{caller::Caller, usage::ToolTally, violation::shown},
+    domain::{usage::ToolTally, violation::shown},
     proto::{
         POOL,
         google::api::HttpBody,
@@ -21,7 +21,7 @@ use crate::{
     },
     service::{
         Failure, Parts, Reason,
-        guard::{caller, request_id, request_id_of},
+        admitted::{Admitted, admitted, caller},
         status::request_headers,
     },
 };
@@ -30,6 +30,12 @@ mod chunks;
 mod provider_error;
 
 use self::{chunks::chunks, provider_error::provider_error};
+
+/// The path of the one method that takes and returns raw bytes.
+pub(super) const RAW: &str = "/orqen.v1.ChatService/CreateRawChatCompletion";
+/// The methods that complete a chat. Each call of one that was let in leaves a record.
+pub(super) const COMPLETIONS: [&str; 3] =
+    [RAW, "/orqen.v1.ChatService/CreateChatCompletion", "/orqen.v1.ChatService/StreamChatCompletion"];
 
 const ROUTING: HeaderName = HeaderName::from_static("x-orqen-routing");
 const RATIO: HeaderName = HeaderName::from_static("x-orqen-prune-ratio");
@@ -50,12 +56,12 @@ impl Chat {
     /// The REST route: bytes in, bytes out, no gRPC framing.
     pub(super) async fn native(
         &self,
-        caller: &Caller,
+        admitted: &Admitted,
         body: Bytes,
         head: &http::request::Parts,
     ) -> Result<HttpResponse<AnswerBody>, Failure> {
-        let id = request_id(&head.extensions)?;
-        let answer = self.parts.chat.complete(id, caller, body, &head.headers).await?;
+        let (caller, arrival) = (admitted.now()?, admitted.arrival()?);
+        let answer = self.parts.chat.complete(arrival, &caller, body, &head.headers).await?;
         let mut response = HttpResponse::new(answer.body);
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
@@ -67,15 +73,15 @@ impl Chat {
     /// A typed request: encoded to bytes first, it meets the same scanner as any other.
     async fn typed<M: Message>(
         &self,
-        caller: &Caller,
         request: Request<M>,
         name: &str,
         streamed: bool,
     ) -> Result<ChatAnswer, Status> {
+        let admitted = admitted(&request)?;
+        let caller = admitted.now()?;
         let headers = request.metadata().clone().into_headers();
-        let id = request_id_of(&request)?;
         let json = typed::to_json(request.get_ref(), descriptor(name), streamed).map_err(Failure::from)?;
-        let answer = self.parts.chat.complete(id, caller, json.into(), &headers).await;
+        let answer = self.parts.chat.complete(admitted.arrival()?, &caller, json.into(), &headers).await;
         let answer = answer.map_err(Failure::from)?;
         if answer.status.is_success() { Ok(answer) } else { Err(provider_error(answer).await) }
     }
@@ -167,9 +173,9 @@ impl ChatService for Chat {
         &self,
         request: Request<HttpBody>,
     ) -> Result<Response<Self::CreateRawChatCompletionStream>, Status> {
-        let caller = caller(&request)?;
+        let admitted = admitted(&request)?.clone();
+        let caller = admitted.now()?;
         let headers = request.metadata().clone().into_headers();
-        let id = request_id_of(&request)?;
         let body = request.into_inner();
         let essence = body.content_type.split(';').next().unwrap_or_default().trim();
         if !essence.is_empty() && !essence.eq_ignore_ascii_case("application/json") {
@@ -180,7 +186,7 @@ impl ChatService for Chat {
             .about("content_type")
             .into());
         }
-        let answer = self.parts.chat.complete(id, &caller, body.data, &headers).await;
+        let answer = self.parts.chat.complete(admitted.arrival()?, &caller, body.data, &headers).await;
         let answer = answer.map_err(Failure::from)?;
         if !answer.status.is_success() {
             return Err(provider_error(answer).await);
@@ -205,8 +211,7 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::CreateChatCompletionRequest>,
     ) -> Result<Response<v1::CreateChatCompletionResponse>, Status> {
-        let caller = caller(&request)?;
-        let answer = self.typed(&caller, request, "CreateChatCompletionRequest", false).await?;
+        let answer = self.typed(request, "CreateChatCompletionRequest", false).await?;
         let (metadata, requests) = (metadata(&answer), answer.requests);
         let body = collect(answer.body, self.parts.limits.chat_body).await;
         let body = body.map_err(|(_, failure)| failure.with_requests(requests))?;
@@ -227,8 +232,7 @@ impl ChatService for Chat {
         &self,
         request: Request<v1::StreamChatCompletionRequest>,
     ) -> Result<Response<Self::StreamChatCompletionStream>, Status> {
-        let caller = caller(&request)?;
-        let mut answer = self.typed(&caller, request, "StreamChatCompletionRequest", true).await?;
+        let mut answer = self.typed(request, "StreamChatCompletionRequest", true).await?;
         if !answer.body.is_event_stream() {
             answer.body.settle();
             let message = format!(
@@ -257,5 +261,19 @@ impl ChatService for Chat {
             owned_by: model.owned_by,
         });
         Ok(Response::new(v1::ListModelsResponse { object: "list".into(), data: data.collect() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_of_the_service_completes_a_chat_or_is_known_not_to() {
+        let service = POOL.get_service_by_name("orqen.v1.ChatService").unwrap();
+        let paths = service.methods().map(|method| format!("/{}/{}", service.full_name(), method.name()));
+        let others: Vec<_> = paths.filter(|path| !COMPLETIONS.contains(&path.as_str())).collect();
+        assert_eq!(others, ["/orqen.v1.ChatService/ListModels"]);
+        assert_eq!(service.methods().len(), COMPLETIONS.len() + others.len());
     }
 }

@@ -14,11 +14,7 @@ use crate::{
         violation::Violations,
     },
     proto::v1::{self, key_service_server::KeyService},
-    service::{
-        Failure, Parts, Reason, convert,
-        guard::{account, caller},
-        page::Page,
-    },
+    service::{Failure, Parts, Reason, admitted::caller, convert, guard::account, page::Page},
     store::{KeyPage, NewKey},
 };
 

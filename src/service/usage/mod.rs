@@ -18,11 +18,7 @@ use crate::{
         violation::Violations,
     },
     proto::v1::{self, usage_service_server::UsageService},
-    service::{
-        Failure, Parts, Reason, convert,
-        guard::{account, caller},
-        page::Page,
-    },
+    service::{Failure, Parts, Reason, admitted::caller, convert, guard::account, page::Page},
     store::{KeyTotals, Of},
 };
 

@@ -207,6 +207,7 @@ fn statuses(code: &str) -> (i32, Code) {
         "unsupported_media_type" => (415, Code::InvalidArgument),
         "upstream_unreachable" | "upstream_credential_rejected" => (502, Code::Unavailable),
         "upstream_timeout" => (504, Code::DeadlineExceeded),
+        "internal_error" => (500, Code::Internal),
         other => panic!("a code that chat has no use for: {other}"),
     }
 }

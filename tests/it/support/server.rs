@@ -95,9 +95,13 @@ impl Settings {
     }
 
     /// A clock that stands until it is told otherwise.
-    pub(crate) fn clock(mut self, clock: &Arc<ManualClock>) -> Self {
-        self.clock = Arc::clone(clock) as SharedClock;
-        self
+    pub(crate) fn clock(self, clock: &Arc<ManualClock>) -> Self {
+        self.shared_clock(Arc::clone(clock) as SharedClock)
+    }
+
+    /// A clock that does as it likes.
+    pub(crate) fn shared_clock(self, clock: SharedClock) -> Self {
+        Self { clock, ..self }
     }
 
     /// The environment that these settings are.

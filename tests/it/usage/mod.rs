@@ -2,6 +2,8 @@
 
 mod endings;
 mod killed;
+mod panics;
+mod refused;
 mod requests;
 
 use serde_json::{Value, json};
