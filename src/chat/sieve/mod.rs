@@ -123,12 +123,12 @@ impl Sieve {
         self.quiet = false;
         let mut passed = Passed::default();
         let last = std::mem::take(&mut self.begun).freeze();
-        let mut failed = if last.is_empty() { Ok(()) } else { self.event(last, &mut passed) };
+        let failed = if last.is_empty() { Ok(()) } else { self.event(last, &mut passed) };
         if failed.is_ok()
             && let Some(guard) = &mut self.guard
         {
             guard.end();
-            failed = Ok(self.release(&mut passed));
+            self.release(&mut passed);
         }
         Sifted { passed: passed.joined(&Bytes::new()), failed: failed.err() }
     }
