@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use prost_reflect::{
-    EnumDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
-};
+use prost_reflect::{FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
 
 /// Comments by file and place in it.
 #[derive(Debug, Default)]

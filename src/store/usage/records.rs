@@ -95,8 +95,11 @@ impl UsageStore {
     }
 }
 
-/// What is written of a record, place by place; the column stands beside what goes into it.
-pub(super) const PLACES: [(Column, fn(&Record) -> Value); 28] = [
+/// A column, and what of a record goes into it.
+type Written = (Column, fn(&Record) -> Value);
+
+/// What is written of a record, place by place.
+pub(super) const PLACES: [Written; 28] = [
     (Column::AccountId, |record| record.account_id.0.into()),
     (Column::At, |record| storable_time(record.at).into()),
     (Column::Id, |record| Uuid::from_bytes(record.id.bytes()).into()),
