@@ -1,4 +1,4 @@
-//! `orqen key create|list|revoke`. A key that is made here lies within nobody's lists: whoever holds the store is
+//! `orqen key create|list|update|revoke`. A key that is made or changed here lies within nobody's lists: whoever holds the store is
 //! its operator, which is also why `observe` may be chosen.
 
 use std::{
@@ -25,14 +25,18 @@ use crate::{
     store::{CreateKeyError, KeyPage, NewKey},
 };
 
+mod limits;
+mod update;
 mod view;
 
+use limits::Limits;
 use view::{KeyView, rfc3339, status_word};
 
 /// How many rows are asked for at once.
 const PAGE: u32 = 500;
+const COLUMNS: [&str; 8] = ["ID", "NAME", "PREFIX", "STATUS", "SCOPES", "TOOLS", "EXPIRES", "LAST USED"];
 
-/// Make, list and revoke keys.
+/// Make, list, change and revoke keys.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make a key and print its secret, once
@@ -44,6 +48,8 @@ standard error. With --json, standard output has the key object with the member 
     Create(Create),
     /// List the keys of an account, newest first
     List(List),
+    /// Change what the options name of a key, and show it; servers see it within a second
+    Update(Box<update::Arguments>),
     /// End a key for good; doing it again changes nothing
     Revoke {
         /// The key's id (not its secret), as `orqen key list` shows it
@@ -79,6 +85,8 @@ pub(super) struct Create {
     /// How long the key works: 12h, 30d, at most 365d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     expires_in: Option<Duration>,
+    #[command(flatten)]
+    limits: Limits,
     /// Print the key object as JSON, the secret in it
     #[arg(long)]
     json: bool,
@@ -128,6 +136,7 @@ pub(super) async fn run(command: Command, desk: &Desk, out: &mut dyn Write) -> a
     match command {
         Command::Create(wanted) => create(wanted, desk, out).await,
         Command::List(wanted) => list(&wanted, desk, out).await,
+        Command::Update(wanted) => update::run(*wanted, desk, out).await,
         Command::Revoke { key_id } => revoke(&key_id, desk, out).await,
     }
 }
@@ -143,10 +152,10 @@ async fn create(wanted: Create, desk: &Desk, out: &mut dyn Write) -> anyhow::Res
         account_id: account.id,
         name: valid_name("NAME", &wanted.name)?,
         scopes: scopes(&wanted.scope),
-        expires_at: expiry(&wanted, desk.clock.now())?,
+        expires_at: expiry(wanted.expires_at, wanted.expires_in, desk.clock.now())?,
         tool_mode: wanted.mode.into(),
+        own_limits: wanted.limits.of(OwnLimits::default()),
         toollist: toollist(wanted)?,
-        own_limits: OwnLimits::default(),
         created_by: "cli".to_owned(),
         prefix: secret.shown_prefix().to_owned(),
         digest,
@@ -196,8 +205,12 @@ fn toollist(wanted: Create) -> anyhow::Result<Toollist> {
     Ok(Toollist::new(allowed, given(wanted.deny))?)
 }
 
-fn expiry(wanted: &Create, now: DateTime<Utc>) -> anyhow::Result<Option<DateTime<Utc>>> {
-    let expires_at = wanted.expires_at.or_else(|| wanted.expires_in.map(|lifetime| now + lifetime));
+fn expiry(
+    at: Option<DateTime<Utc>>,
+    lifetime: Option<Duration>,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let expires_at = at.or_else(|| lifetime.map(|lifetime| now + lifetime));
     if let Some(at) = expires_at.filter(|at| *at <= now) {
         anyhow::bail!("a key that expires at {} would never work: give a time to come", rfc3339(at));
     }
@@ -218,7 +231,7 @@ async fn list(wanted: &List, desk: &Desk, out: &mut dyn Write) -> anyhow::Result
     let account = account::named(&wanted.account, desk).await?;
     let now = desk.clock.now();
     let mut page = KeyPage { size: PAGE, before: None, include_revoked: wanted.include_revoked };
-    let mut table = Table::new(["ID", "NAME", "PREFIX", "STATUS", "SCOPES", "TOOLS", "EXPIRES", "LAST USED"]);
+    let mut table = Table::new(COLUMNS);
     loop {
         let keys = desk.store.keys().list(account.id, &page).await?;
         for key in &keys {
@@ -274,14 +287,22 @@ fn tools(key: &Key) -> String {
 }
 
 async fn revoke(key_id: &str, desk: &Desk, out: &mut dyn Write) -> anyhow::Result<()> {
-    // What is no id may be a secret, so it is not repeated.
-    let id = key_id.trim().parse().context(
-        "KEY_ID is a UUID, not a name nor a secret: `orqen key list` shows the ids beside names and prefixes",
-    )?;
-    let revoked = desk.store.keys().revoke_any(KeyId(id)).await?;
-    let revoked = revoked.with_context(|| format!("there is no key {id}: `orqen key list` shows them"))?;
+    let id = key_id_of(key_id)?;
+    let revoked = desk.store.keys().revoke_any(id).await?.with_context(|| no_key(id))?;
     let when = if revoked.earlier { "was revoked before" } else { "is revoked" };
     let name = revoked.key.map_or_else(|| "(its row cannot be read)".to_owned(), |key| shown(&key.name));
     writeln!(out, "{id} {name} {when}")?;
     Ok(())
+}
+
+/// The id of a key that an argument is. What is none may be a secret, so it is not repeated.
+fn key_id_of(argument: &str) -> anyhow::Result<KeyId> {
+    let id = argument.trim().parse().context(
+        "KEY_ID is a UUID, not a name nor a secret: `orqen key list` shows the ids beside names and prefixes",
+    )?;
+    Ok(KeyId(id))
+}
+
+fn no_key(id: KeyId) -> String {
+    format!("there is no key {id}: `orqen key list` shows them")
 }

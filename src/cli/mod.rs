@@ -21,6 +21,7 @@ use crate::{
 mod account;
 mod config;
 mod evaluate;
+mod given;
 mod key;
 mod serve;
 mod table;
@@ -35,6 +36,7 @@ EXAMPLES
   orqen key create ci --deny 'github_delete_*' make a key that may not use some tools
   orqen key create ro --allow search --json    the same key object as POST /v1/account/keys
   orqen key list                               see the keys of the account `default`
+  orqen key update 0199c1f4-… --disable        switch one off; `--enable` brings it back
   orqen key revoke 0199c1f4-…                  end one; servers see it within a second
   orqen account policy team --requests-per-minute 120
                                                change what an account grants to its keys
@@ -73,7 +75,7 @@ enum Command {
     /// Make and list accounts, the owners of keys, and change what they grant
     #[command(subcommand)]
     Account(account::Command),
-    /// Make, list and revoke keys
+    /// Make, list, change and revoke keys
     #[command(subcommand)]
     Key(key::Command),
     /// Show what the keys of an account used and saved

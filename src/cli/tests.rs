@@ -115,6 +115,52 @@ fn a_key_is_made_listed_and_revoked() {
 }
 
 #[test]
+fn a_key_is_changed_in_what_is_named_and_in_nothing_else() {
+    let shell = Shell::with_default_account();
+    let create =
+        ["key", "create", "ci", "--deny", "rm", "--daily-token-budget", "7", "--expires-in", "30d", "--json"];
+    let before = json(&shell.orqen(&create).unwrap());
+    let id = before["id"].as_str().unwrap();
+    assert_eq!(before["limits"]["daily_token_budget"], serde_json::json!({"value": 7, "source": "key"}));
+    let update =
+        |line: &[&str]| json(&shell.orqen(&[&["key", "update", id, "--json"], line].concat()).unwrap());
+    let mut expected = before.clone();
+    expected.as_object_mut().unwrap().remove("key");
+    assert_eq!(update(&[]), expected);
+    for (revision, (line, member, value)) in (2_i64..).zip([
+        (&["--name", " new "][..], "name", serde_json::json!("new")),
+        (&["--never-expires"], "expires_at", serde_json::json!(null)),
+        (&["--disable"], "status", serde_json::json!("disabled")),
+        (&["--enable"], "status", serde_json::json!("active")),
+        (&["--scope", "chat"], "scopes", serde_json::json!(["chat"])),
+        (&["--mode", "observe"], "tool_mode", serde_json::json!("observe")),
+        (&["--allow", "a", "--allow", "b*"], "allowed_tools", serde_json::json!(["a", "b*"])),
+        (&["--allow-none"], "allowed_tools", serde_json::json!([])),
+        (&["--allow-any"], "allowed_tools", serde_json::json!(null)),
+        (&["--deny-none"], "denied_tools", serde_json::json!(null)),
+    ]) {
+        expected[member] = value;
+        expected["revision"] = revision.into();
+        assert_eq!(update(line), expected, "{line:?}");
+    }
+    let limits = &update(&["--rate-limit-rpm", "5", "--daily-token-budget", "policy"])["limits"];
+    assert_eq!(limits["rate_limit_rpm"], serde_json::json!({"value": 5, "source": "key"}));
+    assert_eq!(limits["daily_token_budget"], serde_json::json!({"value": null, "source": "policy"}));
+    assert!(shell.orqen(&["key", "update", id]).unwrap().contains("new"));
+
+    for wrong in [
+        &["--rate-limit-rpm", "0"][..],
+        &["--allow", "a", "--allow-any"],
+        &["--enable", "--disable"],
+        &["--never-expires", "--expires-in", "5d"],
+    ] {
+        assert!(shell.orqen(&[&["key", "update", id], wrong].concat()).is_err(), "{wrong:?}");
+    }
+    shell.orqen(&["key", "revoke", id]).unwrap();
+    assert!(shell.orqen(&["key", "update", id, "--name", "x"]).unwrap_err().contains("for good"));
+}
+
+#[test]
 fn without_json_standard_output_is_the_secret_alone() {
     let shell = Shell::with_default_account();
     let out = shell.orqen(&["key", "create", "ci"]).unwrap();

@@ -49,17 +49,30 @@ impl OwnLimits {
         }
     }
 
-    /// Whether `other` is as tight or tighter in every limit.
-    pub fn covers(self, other: OwnLimits) -> bool {
-        let within = |mine: Option<i64>, theirs: Option<i64>| match (mine, theirs) {
-            (None, _) => true,
-            (Some(mine), Some(theirs)) => theirs <= mine,
-            (Some(_), None) => false,
+    /// Those of these limits that are set otherwise in `other`, or not at all.
+    #[must_use]
+    pub fn unlike(self, other: &OwnLimits) -> OwnLimits {
+        let new = |own: Option<i64>, other: Option<i64>| own.filter(|own| other != Some(*own));
+        OwnLimits {
+            rate_limit_rpm: new(self.rate_limit_rpm, other.rate_limit_rpm),
+            daily_token_budget: new(self.daily_token_budget, other.daily_token_budget),
+            weekly_token_budget: new(self.weekly_token_budget, other.weekly_token_budget),
+            k_target_override: new(self.k_target_override, other.k_target_override),
+        }
+    }
+
+    /// The first limit in which `other` is wider than this; `None` when it is as tight or tighter in every one.
+    pub fn exceeded_by(self, other: OwnLimits) -> Option<&'static str> {
+        let pairs = [
+            ("rate_limit_rpm", self.rate_limit_rpm, other.rate_limit_rpm),
+            ("daily_token_budget", self.daily_token_budget, other.daily_token_budget),
+            ("weekly_token_budget", self.weekly_token_budget, other.weekly_token_budget),
+            ("k_target_override", self.k_target_override, other.k_target_override),
+        ];
+        let wider = |(_, mine, theirs): &(_, Option<i64>, Option<i64>)| {
+            mine.is_some_and(|mine| theirs.is_none_or(|theirs| theirs > mine))
         };
-        within(self.rate_limit_rpm, other.rate_limit_rpm)
-            && within(self.daily_token_budget, other.daily_token_budget)
-            && within(self.weekly_token_budget, other.weekly_token_budget)
-            && within(self.k_target_override, other.k_target_override)
+        pairs.into_iter().find(wider).map(|(field, _, _)| field)
     }
 }
 
@@ -148,9 +161,19 @@ mod tests {
     #[test]
     fn a_limit_is_covered_by_a_wider_one_or_none() {
         let with = |rpm| OwnLimits { rate_limit_rpm: rpm, ..OwnLimits::default() };
-        assert!(with(None).covers(with(Some(5))) && with(None).covers(with(None)));
-        assert!(with(Some(5)).covers(with(Some(5))) && with(Some(5)).covers(with(Some(4))));
-        assert!(!with(Some(5)).covers(with(Some(6))));
-        assert!(!with(Some(5)).covers(with(None)), "no limit is wider than any");
+        let covers = |mine: Option<i64>, theirs: Option<i64>| with(mine).exceeded_by(with(theirs)).is_none();
+        assert!(covers(None, Some(5)) && covers(None, None));
+        assert!(covers(Some(5), Some(5)) && covers(Some(5), Some(4)));
+        assert!(!covers(Some(5), Some(6)));
+        assert!(!covers(Some(5), None), "no limit is wider than any");
+        assert_eq!(with(Some(5)).exceeded_by(OwnLimits::default()), Some("rate_limit_rpm"));
+    }
+
+    #[test]
+    fn what_is_set_as_before_is_no_change() {
+        let one = OwnLimits { rate_limit_rpm: Some(5), daily_token_budget: Some(6), ..OwnLimits::default() };
+        let other =
+            OwnLimits { rate_limit_rpm: Some(5), weekly_token_budget: Some(7), ..OwnLimits::default() };
+        assert_eq!(one.unlike(&other), OwnLimits { daily_token_budget: Some(6), ..OwnLimits::default() });
     }
 }

@@ -157,14 +157,8 @@ pub(super) fn toollist(
     denied: Option<v1::StringList>,
     current: &Toollist,
 ) -> Result<Toollist, Violations> {
-    if allowed.is_none() && denied.is_none() {
-        return Ok(current.clone());
-    }
-    let entries = |given: Option<v1::StringList>, current: Option<&[String]>| match given {
-        Some(list) => Some(list.values),
-        None => current.map(<[String]>::to_vec),
-    };
-    Toollist::new(entries(allowed, current.allowed()), entries(denied, current.denied()))
+    let entries = |given: Option<v1::StringList>| given.map(|list| Some(list.values));
+    current.replaced(entries(allowed), entries(denied))
 }
 
 pub(super) fn key(key: &Key, policy: &Policy, now: DateTime<Utc>) -> v1::Key {

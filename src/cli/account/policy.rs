@@ -1,7 +1,7 @@
 //! `orqen account policy NAME`: shows an account's policy, or changes what its options name. The change goes through
 //! the store like any other, so that running servers hold to it within a second and the revision grows.
 
-use std::{convert::Infallible, io::Write, ops::RangeInclusive};
+use std::{convert::Infallible, io::Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
@@ -9,7 +9,11 @@ use serde::Serialize;
 
 use super::{amount, named};
 use crate::{
-    cli::{Desk, table::Table},
+    cli::{
+        Desk,
+        given::{Given, number, take},
+        table::Table,
+    },
     config::amount::UNLIMITED,
     domain::{
         limits::{LIMIT_MAX, TOOLS_MAX},
@@ -64,10 +68,6 @@ pub(in crate::cli) struct Arguments {
     json: bool,
 }
 
-/// A value that an option gives. A type of its own: clap reads more into an `Option` of an `Option`.
-#[derive(Debug, Clone, Copy)]
-struct Given<T>(Option<T>);
-
 fn rate(text: &str) -> Result<Given<i64>, String> {
     number(text, 1..=LIMIT_MAX, UNLIMITED)
 }
@@ -78,15 +78,6 @@ fn budget(text: &str) -> Result<Given<i64>, String> {
 
 fn tools(text: &str) -> Result<Given<i64>, String> {
     number(text, 1..=TOOLS_MAX, DEFAULT)
-}
-
-fn number(text: &str, bounds: RangeInclusive<i64>, none: &str) -> Result<Given<i64>, String> {
-    if text == none {
-        return Ok(Given(None));
-    }
-    let number = text.parse().ok().filter(|number| bounds.contains(number));
-    let or = || format!("give {} to {}, or `{none}`", bounds.start(), bounds.end());
-    number.map(|number| Given(Some(number))).ok_or_else(or)
 }
 
 fn mode(text: &str) -> Result<Given<PruneMode>, String> {
@@ -125,11 +116,6 @@ pub(super) async fn run(wanted: Arguments, desk: &Desk, out: &mut dyn Write) -> 
 
 impl Arguments {
     fn set(&self, values: &mut PolicyValues) {
-        fn take<T: Copy>(given: Option<Given<T>>, to: &mut Option<T>) {
-            if let Some(Given(value)) = given {
-                *to = value;
-            }
-        }
         take(self.requests_per_minute, &mut values.requests_per_minute);
         take(self.concurrent_requests, &mut values.concurrent_requests);
         take(self.daily_token_budget, &mut values.daily_token_budget);

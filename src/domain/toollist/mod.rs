@@ -87,6 +87,21 @@ impl Toollist {
         })
     }
 
+    /// These lists, with those instead that are given: `None` keeps one, `Some(None)` takes it away.
+    pub fn replaced(
+        &self,
+        allowed: Option<Option<Vec<String>>>,
+        denied: Option<Option<Vec<String>>>,
+    ) -> Result<Self, Violations> {
+        if allowed.is_none() && denied.is_none() {
+            return Ok(self.clone());
+        }
+        let or = |given: Option<Option<Vec<String>>>, own: Option<&[String]>| {
+            given.unwrap_or_else(|| own.map(<[String]>::to_vec))
+        };
+        Self::new(or(allowed, self.allowed()), or(denied, self.denied()))
+    }
+
     /// The entries of the allowlist as they were given.
     pub fn allowed(&self) -> Option<&[String]> {
         self.allow_entries().map(|list| list.given.as_slice())

@@ -1,4 +1,4 @@
-//! `KeyService`: the keys of the caller's account.
+//! `KeyService`: the keys of the caller's account. Making and showing them is here, changing them in `changing`.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use uuid::Uuid;
 use crate::{
     domain::{
         caller::{AccountCell, Caller},
-        grant::{Escalation, Holding},
+        grant::Holding,
         key::{Key, KeyId},
         secret::PlainSecret,
-        violation::Violations,
+        toollist::Toollist,
     },
     proto::v1::{self, key_service_server::KeyService},
     service::{Failure, Parts, Reason, admitted::caller, convert, guard::account, page::Page},
@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod change;
+mod changing;
 mod draft;
 
 use self::draft::Draft;
@@ -31,13 +32,6 @@ pub(super) struct Keys {
     parts: Arc<Parts>,
 }
 
-/// Why a key is not changed.
-enum Unchanged {
-    Revoked,
-    Escalation(Escalation),
-    Invalid(Violations),
-}
-
 impl Keys {
     pub(super) fn new(parts: Arc<Parts>) -> Self {
         Self { parts }
@@ -46,25 +40,26 @@ impl Keys {
     async fn create(&self, caller: &Caller, request: v1::CreateKeyRequest) -> Result<v1::IssuedKey, Failure> {
         let account = account(caller)?;
         let now = self.parts.clock.now();
+        let own = match caller.key_id() {
+            Some(id) => self.parts.store.keys().find(account.id, id).await?,
+            None => None,
+        };
+        let held = Holding::of_caller(caller, own.as_ref(), now)?;
+        let unbound = Toollist::unbound();
+        let draft = Draft::read(request, held.map_or(&unbound, |held| held.toollist), now)?;
+        let granted = draft.wanted.granted(held, &account.load().policy.values)?;
         let secret = PlainSecret::generate(&mut rand::rng());
         let (pepper_version, digest) = self.parts.peppers.digest(&secret);
-        let policy = account.load().policy.values;
-        let draft = Draft::read(caller, request, &policy, now)?;
-        let granted = draft.holding();
-        if let Some(held) = Holding::of_caller(caller) {
-            held.covers(&granted).map_err(Failure::from)?;
-            draft::within_policy(&draft.given, &policy)?;
-        }
         let new = NewKey {
             id: KeyId(Uuid::now_v7()),
             account_id: account.id,
             name: draft.name,
-            scopes: draft.scopes,
-            toollist: draft.toollist,
-            tool_mode: draft.tool_mode,
-            own_limits: draft.limits,
+            scopes: granted.scopes,
+            toollist: granted.toollist,
+            tool_mode: granted.tool_mode,
+            own_limits: granted.limits,
             created_by: caller.name(),
-            expires_at: draft.expires_at,
+            expires_at: granted.expires_at,
             prefix: secret.shown_prefix().to_owned(),
             digest,
             pepper_version,
@@ -106,78 +101,6 @@ impl Keys {
         let id = key_id_of(key_id)?;
         let key = self.parts.store.keys().find(account.id, id).await?.ok_or_else(|| not_found(key_id))?;
         Ok(self.message(&key, account))
-    }
-
-    async fn update(&self, caller: &Caller, request: v1::UpdateKeyRequest) -> Result<v1::Key, Failure> {
-        let update = Update::read(&request, self.parts.clock.now())?;
-        self.change(caller, &request.key_id, move |key| {
-            update.apply(key);
-            Ok(())
-        })
-        .await
-    }
-
-    async fn set_toollist(
-        &self,
-        caller: &Caller,
-        request: v1::SetToollistRequest,
-    ) -> Result<v1::Key, Failure> {
-        let key_id = request.key_id.clone();
-        let lists = NewLists::read(request)?;
-        self.change(caller, &key_id, move |key| lists.apply(key).map_err(Unchanged::Invalid)).await
-    }
-
-    /// Changes a key that the caller covers before and after, and makes it hold on this process.
-    async fn change(
-        &self,
-        caller: &Caller,
-        key_id: &str,
-        change: impl FnOnce(&mut Key) -> Result<(), Unchanged> + Send,
-    ) -> Result<v1::Key, Failure> {
-        let account = account(caller)?;
-        let id = key_id_of(key_id)?;
-        let held = Holding::of_caller(caller);
-        let covers = |key: &Key| match held {
-            Some(held) => held.covers(&Holding::of(key)).map_err(Unchanged::Escalation),
-            None => Ok(()),
-        };
-        let key = self
-            .parts
-            .store
-            .keys()
-            .update(account.id, id, |key| {
-                if key.revoked_at.is_some() {
-                    return Err(Unchanged::Revoked);
-                }
-                covers(key)?;
-                change(key)?;
-                covers(key)
-            })
-            .await
-            .map_err(|error| match error {
-                crate::store::UpdateKeyError::NotFound => not_found(key_id),
-                crate::store::UpdateKeyError::Refused(Unchanged::Revoked) => Failure::new(
-                    Reason::Conflict,
-                    format!("the key {key_id} is revoked, for good: create a new one"),
-                ),
-                crate::store::UpdateKeyError::Refused(Unchanged::Escalation(escalation)) => escalation.into(),
-                crate::store::UpdateKeyError::Refused(Unchanged::Invalid(violations)) => violations.into(),
-                crate::store::UpdateKeyError::Store(error) => error.into(),
-            })?;
-        let message = self.message(&key, account);
-        self.parts.authenticator.key_changed(key);
-        Ok(message)
-    }
-
-    async fn revoke(&self, caller: &Caller, key_id: &str) -> Result<v1::RevokeKeyResponse, Failure> {
-        let account = account(caller)?;
-        let id = key_id_of(key_id)?;
-        let revoked = self.parts.store.keys().revoke(account.id, id).await?;
-        match revoked.ok_or_else(|| not_found(key_id))?.key {
-            Some(key) => self.parts.authenticator.key_changed(key),
-            None => self.parts.authenticator.key_revoked(id),
-        }
-        Ok(v1::RevokeKeyResponse { id: id.to_string(), revoked: true })
     }
 
     fn message(&self, key: &Key, account: &AccountCell) -> v1::Key {
@@ -238,7 +161,7 @@ impl KeyService for Keys {
         &self,
         request: Request<v1::SetToollistRequest>,
     ) -> Result<Response<v1::SetToollistResponse>, Status> {
-        let key = Keys::set_toollist(self, &caller(&request)?, request.into_inner()).await?;
+        let key = self.replace_toollist(&caller(&request)?, request.into_inner()).await?;
         Ok(Response::new(v1::SetToollistResponse { key: Some(key) }))
     }
 

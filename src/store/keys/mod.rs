@@ -127,13 +127,29 @@ impl KeyStore {
         id: KeyId,
         change: impl FnOnce(&mut Key) -> Result<(), E> + Send,
     ) -> Result<Key, UpdateKeyError<E>> {
+        self.update_by(None, account, id, |key, _| change(key)).await
+    }
+
+    /// The same, on behalf of the key `by` of the account, which `change` is handed too, as it is in the same
+    /// transaction; `None` if it is gone. A change that another one was answered before sees what that one did.
+    pub async fn update_by<E>(
+        &self,
+        by: Option<KeyId>,
+        account: AccountId,
+        id: KeyId,
+        change: impl FnOnce(&mut Key, Option<&Key>) -> Result<(), E> + Send,
+    ) -> Result<Key, UpdateKeyError<E>> {
         bounded(async {
             let transaction = self.database.begin().await?;
-            let select = owned(KeyRow::select(), account, id).lock_exclusive().into_model::<KeyRow>();
-            let row = select.one(&transaction).await.map_err(StoreError::from)?;
-            let before = row.ok_or(UpdateKeyError::NotFound)?.into_key()?;
+            let before = locked(&transaction, account, id).await?.ok_or(UpdateKeyError::NotFound)?;
+            let by = match by {
+                Some(by) if by == id => Some(before.clone()),
+                // Not locked: two keys that change each other must not wait for each other.
+                Some(by) => read(&transaction, owned(KeyRow::select(), account, by)).await?,
+                None => None,
+            };
             let mut after = before.clone();
-            change(&mut after).map_err(UpdateKeyError::Refused)?;
+            change(&mut after, by.as_ref()).map_err(UpdateKeyError::Refused)?;
             let mut after = changeable_parts(after, &before);
             if after == before {
                 return Ok(before);
@@ -211,6 +227,23 @@ impl KeyStore {
         })
         .await
     }
+}
+
+/// The key, locked until the transaction ends.
+async fn locked(
+    transaction: &DatabaseTransaction,
+    account: AccountId,
+    id: KeyId,
+) -> Result<Option<Key>, StoreError> {
+    read(transaction, owned(KeyRow::select(), account, id).lock_exclusive()).await
+}
+
+async fn read(
+    transaction: &DatabaseTransaction,
+    select: Select<key::Entity>,
+) -> Result<Option<Key>, StoreError> {
+    let row = select.into_model::<KeyRow>().one(transaction).await?;
+    row.map(KeyRow::into_key).transpose()
 }
 
 async fn write(transaction: DatabaseTransaction, now: DateTime<Utc>, key: &Key) -> Result<(), StoreError> {

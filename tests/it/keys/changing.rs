@@ -31,6 +31,8 @@ async fn an_update_changes_what_it_names_and_nothing_else() {
             (json!({"expires_at": null}), "expires_at", json!(null), 4),
             (json!({"disabled": true}), "status", json!("disabled"), 5),
             (json!({"disabled": false}), "status", json!("active"), 6),
+            (json!({"scopes": ["usage", "chat"]}), "scopes", json!(["chat", "usage"]), 7),
+            (json!({"tool_mode": "block"}), "tool_mode", json!("block"), 8),
         ] {
             expected[member] = value;
             expected["revision"] = json!(revision);
@@ -48,9 +50,74 @@ async fn an_update_changes_what_it_names_and_nothing_else() {
             );
         }
         agent.me().await.success();
-        assert_eq!(operator.key(id(&issued)).await.success()["revision"], 6);
+        assert_eq!(operator.key(id(&issued)).await.success()["revision"], 8);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_set_each_for_itself_and_null_leaves_them_to_the_policy() {
+    with_an_operator(async |_, operator| {
+        let account = operator.account_id().await;
+        operator.update_policy(&account, json!({"requests_per_minute": 60})).await.success();
+        let issued = operator.create_key(json!({"name": "key", "daily_token_budget": 7})).await.success();
+        let change = json!({"rate_limit_rpm": 20, "weekly_token_budget": 0, "k_target_override": 8});
+        let key = operator.update_key(id(&issued), change).await.success();
+        let own = |value: i64| json!({"value": value, "source": "key"});
+        let limits = &key["limits"];
+        assert_eq!(limits["rate_limit_rpm"], own(20));
+        assert_eq!(limits["daily_token_budget"], own(7));
+        assert_eq!(limits["weekly_token_budget"], own(0));
+        assert_eq!(limits["k_target"], own(8));
+        let change = json!({"rate_limit_rpm": null, "daily_token_budget": null});
+        let key = operator.update_key(id(&issued), change).await.success();
+        let limits = &key["limits"];
+        assert_eq!(limits["rate_limit_rpm"], json!({"value": 60, "source": "policy"}));
+        assert_eq!(limits["daily_token_budget"], json!({"value": null, "source": "policy"}));
+        assert_eq!(limits["weekly_token_budget"], own(0));
+        assert_eq!(limits["k_target"], own(8));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_scopes_mode_and_limits_holds_for_the_next_request() {
+    with_an_operator(async |_, operator| {
+        let (agent, issued) = operator.equip(json!({"name": "agent", "denied_tools": ["rm"]})).await;
+        let body = json!({
+            "model": "orqen/demo",
+            "messages": [{"role": "user", "content": "hello"}],
+            "tools": [{"type": "function", "function": {"name": "rm"}}],
+        });
+        agent.chat(body.clone()).await.success();
+        operator.update_key(id(&issued), json!({"tool_mode": "block"})).await.success();
+        agent.chat(body.clone()).await.refused(403, "tool_not_allowed");
+        operator.update_key(id(&issued), json!({"tool_mode": "filter", "rate_limit_rpm": 1})).await.success();
+        let limited = agent.chat(body.clone()).await;
+        assert_eq!(limited.header("x-ratelimit-limit-requests"), "1", "{limited:?}");
+        operator.update_key(id(&issued), json!({"scopes": ["keys"]})).await.success();
+        agent.chat(body).await.refused(403, "insufficient_scope");
+        agent.list_keys("").await.success();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_wrong_with_a_change_is_told_in_one_answer() {
+    let server = TestServer::new().await;
+    let operator = server.operator();
+    let issued = operator.create_key(json!({"name": "key"})).await.success();
+    let change = json!({
+        "name": "", "expires_at": "2001-01-01T00:00:00Z", "disabled": null, "scopes": null,
+        "rate_limit_rpm": 0, "tool_mode": "lax", "k_target_override": 1001, "nonsense": 1,
+    });
+    let refused =
+        operator.update_key(id(&issued), change.clone()).await.refused(400, "invalid_request_error");
+    let message = refused["message"].as_str().unwrap();
+    for member in change.as_object().unwrap().keys() {
+        assert!(message.contains(member.as_str()), "{member}: {message}");
+    }
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +213,16 @@ async fn what_cannot_be_cleared_is_refused() {
         (json!({"update_mask": "name"}), "update_mask"),
         (json!({"update_mask": {"paths": ["name"]}, "name": "x"}), "update_mask"),
         (json!({"key_id": "x"}), "key_id"),
-        (json!({"scopes": ["chat"]}), "scopes"),
+        (json!({"allowed_tools": ["a"]}), "allowed_tools"),
+        (json!({"scopes": null}), "scopes"),
+        (json!({"scopes": []}), "scopes"),
+        (json!({"scopes": ["chat", "operator"]}), "scopes[1]"),
+        (json!({"tool_mode": null}), "tool_mode"),
+        (json!({"tool_mode": "lax"}), "tool_mode"),
+        (json!({"rate_limit_rpm": 0}), "rate_limit_rpm"),
+        (json!({"daily_token_budget": -1}), "daily_token_budget"),
+        (json!({"weekly_token_budget": 1_000_000_000_001_i64}), "weekly_token_budget"),
+        (json!({"k_target_override": 1001}), "k_target_override"),
     ] {
         let refused = operator.update_key(id(&issued), change.clone()).await;
         assert_eq!(refused.refused(400, "invalid_request_error")["param"], param, "{change}");
@@ -168,6 +244,7 @@ async fn over_grpc_the_mask_says_what_changes() {
         expires_at: None,
         disabled,
         update_mask: Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }),
+        ..Default::default()
     };
     let key = |answer: tonic::Response<v1::UpdateKeyResponse>| answer.into_inner().key.unwrap();
 
@@ -185,6 +262,11 @@ async fn over_grpc_the_mask_says_what_changes() {
         (update(Some("lost"), None, &["name", "secret"]), "update_mask"),
         (update(None, None, &["name"]), "name"),
         (update(None, None, &["disabled"]), "disabled"),
+        (update(None, None, &["scopes"]), "scopes"),
+        (update(None, None, &["tool_mode"]), "tool_mode"),
+        // No number but those of the three modes means one, least of all the laxest.
+        (v1::UpdateKeyRequest { tool_mode: Some(0), ..update(None, None, &[]) }, "tool_mode"),
+        (v1::UpdateKeyRequest { tool_mode: Some(9), ..update(None, None, &[]) }, "tool_mode"),
     ] {
         let status = keys.update_key(request.clone()).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);

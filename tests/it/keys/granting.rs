@@ -84,7 +84,19 @@ async fn a_bound_key_cannot_lift_its_own_bounds_nor_touch_a_freer_sibling() {
         ] {
             agent.set_toollist(id(&own), lists).await.refused(403, "privilege_escalation");
         }
-        for change in [json!({"expires_at": null}), json!({"expires_at": "2099-01-01T00:00:00Z"})] {
+        for change in [
+            json!({"expires_at": null}),
+            json!({"expires_at": "2099-01-01T00:00:00Z"}),
+            json!({"scopes": ["chat", "keys", "usage"]}),
+            json!({"scopes": ["usage"]}),
+            json!({"tool_mode": "filter"}),
+            json!({"tool_mode": "observe"}),
+            json!({"rate_limit_rpm": 11}),
+            json!({"rate_limit_rpm": null}),
+            json!({"daily_token_budget": null}),
+            json!({"weekly_token_budget": 201}),
+            json!({"k_target_override": null}),
+        ] {
             agent.update_key(id(&own), change).await.refused(403, "privilege_escalation");
         }
         // Also what would tighten it, or only rename it: the key was outside of its bounds before.
@@ -100,7 +112,12 @@ async fn a_bound_key_cannot_lift_its_own_bounds_nor_touch_a_freer_sibling() {
             .set_toollist(id(&own), json!({"allowed_tools": ["a", "github_*"]}))
             .await
             .refused(403, "privilege_escalation");
-        agent.update_key(id(&own), json!({"expires_at": "2097-01-01T00:00:00Z"})).await.success();
+        for narrower in [
+            json!({"expires_at": "2097-01-01T00:00:00Z"}),
+            json!({"rate_limit_rpm": 9, "daily_token_budget": 0, "k_target_override": 1}),
+        ] {
+            agent.update_key(id(&own), narrower).await.success();
+        }
         agent.revoke_key(id(&free)).await.success();
         untouched = operator.key(id(&free)).await.success();
         assert_eq!(untouched["status"], "revoked", "revoking is always allowed");
@@ -115,7 +132,19 @@ async fn a_key_limit_can_only_tighten_the_policy() {
     let body = json!({"name": "greedy", "rate_limit_rpm": 61});
     let refused = operator.create_key(body).await.refused(403, "privilege_escalation");
     assert_eq!(refused["param"], "rate_limit_rpm");
-    operator.create_key(json!({"name": "modest", "rate_limit_rpm": 60})).await.success();
+    let modest = operator.create_key(json!({"name": "modest", "rate_limit_rpm": 60})).await.success();
+    for (rpm, status) in [(61, 403), (59, 200), (60, 200)] {
+        let answer = operator.update_key(id(&modest), json!({"rate_limit_rpm": rpm})).await;
+        assert_eq!(answer.status, status, "{rpm}: {answer:?}");
+    }
+    // What was in order when it was set is no offence of whoever changes something else.
+    let account = operator.account_id().await;
+    operator.update_policy(&account, json!({"requests_per_minute": 20})).await.success();
+    let renamed = json!({"name": "renamed", "rate_limit_rpm": 60});
+    assert_eq!(
+        operator.update_key(id(&modest), renamed).await.success()["limits"]["rate_limit_rpm"]["value"],
+        20
+    );
     server.stop().await;
 }
 
@@ -130,6 +159,13 @@ async fn observe_is_for_operators_to_set() {
     let issued = server.anonymous().rest().bearer(&token).post("/v1/keys", &body).await.success();
     assert_eq!(issued["tool_mode"], "observe");
     assert_eq!(issued["created_by"], "jwt:tester");
+
+    let plain = operator.create_key(json!({"name": "plain"})).await.success();
+    let observe = json!({"tool_mode": "observe"});
+    operator.update_key(id(&plain), observe.clone()).await.refused(403, "privilege_escalation");
+    let patched = server.anonymous().rest().bearer(&token);
+    let patched = patched.patch(&format!("/v1/keys/{}", id(&plain)), &observe).await.success();
+    assert_eq!(patched["tool_mode"], "observe");
     server.stop().await;
 }
 

@@ -122,13 +122,30 @@ fn listing() -> Vec<Case> {
 }
 
 fn updating() -> Vec<Case> {
+    const EVERY: &[&str] = &[
+        "name",
+        "expires_at",
+        "disabled",
+        "scopes",
+        "rate_limit_rpm",
+        "daily_token_budget",
+        "weekly_token_budget",
+        "k_target_override",
+        "tool_mode",
+    ];
     let update = "KeyService/UpdateKey";
     let every = |turn: &Turn| v1::UpdateKeyRequest {
         key_id: turn.id.clone(),
         name: Some("  renamed ".into()),
         expires_at: Some(IN_2030),
         disabled: Some(true),
-        update_mask: mask(&["name", "expires_at", "disabled"]),
+        scopes: Some(v1::ScopeList { values: vec![v1::Scope::Usage.into()] }),
+        rate_limit_rpm: Some(10),
+        daily_token_budget: None,
+        weekly_token_budget: Some(0),
+        k_target_override: Some(8),
+        tool_mode: Some(v1::ToolMode::Block.into()),
+        update_mask: mask(EVERY),
     };
     let cleared = |turn: &Turn| v1::UpdateKeyRequest {
         key_id: turn.id.clone(),
@@ -141,7 +158,19 @@ fn updating() -> Vec<Case> {
         name: Some("\u{7}".into()),
         expires_at: Some(IN_2000),
         disabled: None,
-        update_mask: mask(&["name", "expires_at", "disabled"]),
+        scopes: Some(v1::ScopeList::default()),
+        rate_limit_rpm: Some(0),
+        daily_token_budget: Some(-1),
+        weekly_token_budget: Some(i64::MAX),
+        k_target_override: Some(0),
+        tool_mode: None,
+        update_mask: mask(EVERY),
+    };
+    let observe = |turn: &Turn| v1::UpdateKeyRequest {
+        key_id: turn.id.clone(),
+        tool_mode: Some(v1::ToolMode::Observe.into()),
+        update_mask: mask(&["tool_mode"]),
+        ..Default::default()
     };
     let nobody = |_: &Turn| v1::UpdateKeyRequest {
         key_id: NOBODY.into(),
@@ -154,6 +183,7 @@ fn updating() -> Vec<Case> {
         case(update, "an expiry taken away", true, cleared),
         case(update, "nothing", true, nothing),
         case(update, "every field wrong", false, wrong),
+        case(update, "a mode that operators set", false, observe),
         case(update, "no such key", false, nobody),
     ]
 }

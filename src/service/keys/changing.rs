@@ -1,0 +1,109 @@
+//! Changing and revoking a key. What a caller asks for is read by `change`, whether it may is `domain::grant`'s to say,
+//! and it is asked in the store's transaction, of the calling key as it is there: what a change takes away from a
+//! key, a call of that key that is under way must not put back.
+
+use crate::{
+    domain::{
+        caller::{Caller, Lapsed},
+        grant::{self, Escalation, Holding},
+        key::Key,
+        violation::Violations,
+    },
+    proto::v1,
+    service::{
+        Failure, Reason,
+        guard::account,
+        keys::{Keys, NewLists, Update, key_id_of, not_found},
+    },
+    store::UpdateKeyError,
+};
+
+/// Why a key is not changed.
+enum Unchanged {
+    Revoked,
+    Lapsed(Lapsed),
+    Escalation(Escalation),
+    Invalid(Violations),
+}
+
+impl Keys {
+    pub(super) async fn update(
+        &self,
+        caller: &Caller,
+        request: v1::UpdateKeyRequest,
+    ) -> Result<v1::Key, Failure> {
+        let update = Update::read(&request, self.parts.clock.now())?;
+        self.change(caller, &request.key_id, move |key| {
+            update.apply(key);
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn replace_toollist(
+        &self,
+        caller: &Caller,
+        request: v1::SetToollistRequest,
+    ) -> Result<v1::Key, Failure> {
+        let key_id = request.key_id.clone();
+        let lists = NewLists::read(request)?;
+        self.change(caller, &key_id, move |key| lists.apply(key)).await
+    }
+
+    /// Changes a key that the caller covers before and after, and makes it hold on this process.
+    async fn change(
+        &self,
+        caller: &Caller,
+        key_id: &str,
+        change: impl FnOnce(&mut Key) -> Result<(), Violations> + Send,
+    ) -> Result<v1::Key, Failure> {
+        let account = account(caller)?;
+        let id = key_id_of(key_id)?;
+        let policy = account.load().policy.values;
+        let now = self.parts.clock.now();
+        let changed = self.parts.store.keys().update_by(caller.key_id(), account.id, id, |key, own| {
+            if key.revoked_at.is_some() {
+                return Err(Unchanged::Revoked);
+            }
+            let held = Holding::of_caller(caller, own, now).map_err(Unchanged::Lapsed)?;
+            let before = key.clone();
+            change(key).map_err(Unchanged::Invalid)?;
+            grant::may_change(held, &policy, &Holding::of(&before), &Holding::of(key))
+                .map_err(Unchanged::Escalation)
+        });
+        let key = changed.await.map_err(|error| match error {
+            UpdateKeyError::NotFound => not_found(key_id),
+            UpdateKeyError::Refused(why) => unchanged(why, key_id),
+            UpdateKeyError::Store(error) => error.into(),
+        })?;
+        let message = self.message(&key, account);
+        self.parts.authenticator.key_changed(key);
+        Ok(message)
+    }
+
+    pub(super) async fn revoke(
+        &self,
+        caller: &Caller,
+        key_id: &str,
+    ) -> Result<v1::RevokeKeyResponse, Failure> {
+        let account = account(caller)?;
+        let id = key_id_of(key_id)?;
+        let revoked = self.parts.store.keys().revoke(account.id, id).await?;
+        match revoked.ok_or_else(|| not_found(key_id))?.key {
+            Some(key) => self.parts.authenticator.key_changed(key),
+            None => self.parts.authenticator.key_revoked(id),
+        }
+        Ok(v1::RevokeKeyResponse { id: id.to_string(), revoked: true })
+    }
+}
+
+fn unchanged(why: Unchanged, key_id: &str) -> Failure {
+    match why {
+        Unchanged::Revoked => {
+            Failure::new(Reason::Conflict, format!("the key {key_id} is revoked, for good: create a new one"))
+        }
+        Unchanged::Lapsed(lapsed) => lapsed.into(),
+        Unchanged::Escalation(escalation) => escalation.into(),
+        Unchanged::Invalid(violations) => violations.into(),
+    }
+}
