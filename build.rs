@@ -8,9 +8,10 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 
 /// The files whose services and messages are ours.
-const PROTOS: [&str; 10] = [
+const PROTOS: [&str; 11] = [
     "orqen/v1/access.proto",
     "orqen/v1/bounds.proto",
+    "orqen/v1/header.proto",
     "orqen/v1/key.proto",
     "orqen/v1/key_service.proto",
     "orqen/v1/chat.proto",

@@ -43,7 +43,7 @@ use crate::{
 };
 
 /// Headers of answers that a browser's script may read.
-const EXPOSED: [HeaderName; 16] = [
+const EXPOSED: [HeaderName; 17] = [
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),
@@ -60,6 +60,7 @@ const EXPOSED: [HeaderName; 16] = [
     HeaderName::from_static("x-orqen-prune-ratio"),
     HeaderName::from_static("x-orqen-prune-skipped"),
     header::RETRY_AFTER,
+    header::ETAG,
 ];
 /// How long a browser may remember what it was allowed.
 const PREFLIGHT: Duration = Duration::from_secs(600);

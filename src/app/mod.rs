@@ -278,6 +278,7 @@ fn rest_options(config: &Config) -> rest::Options {
     rest::Options {
         package: service::PACKAGE.into(),
         access_option: service::ACCESS_OPTION.into(),
+        header_option: service::HEADER_OPTION.into(),
         chat_body: config.limits.chat_body,
         account_body: config.limits.account_body,
         json_depth: config.limits.json_depth,

@@ -7,9 +7,13 @@
 use std::sync::Arc;
 
 use http::Method as Verb;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor,
+};
 
 use super::{
+    Options,
+    headers::{self, HeaderField},
     scalar,
     shape::{self, Shape},
     template::Template,
@@ -41,6 +45,10 @@ pub struct Binding {
     pub body: BodyRule,
     /// The field of the answer that is the whole body; otherwise the answer is.
     pub response_body: Option<FieldDescriptor>,
+    /// The fields of the request that headers give.
+    pub by_header: Vec<HeaderField>,
+    /// The fields of the answer's body that headers repeat.
+    pub in_headers: Vec<HeaderField>,
     /// Position in the path and field of each variable.
     pub(super) template: Template,
     /// The fields that the path gives, in its order.
@@ -107,12 +115,14 @@ pub enum BindingProblem {
 }
 
 /// Every binding of every method in `package`, in the order of the descriptors.
-pub(super) fn read(pool: &DescriptorPool, package: &str, access: &str) -> Result<Vec<Binding>, BindingError> {
+pub(super) fn read(pool: &DescriptorPool, options: &Options) -> Result<Vec<Binding>, BindingError> {
+    let Options { package, access_option: access, header_option: header, .. } = options;
     let missing = |name: &str| BindingError { method: name.to_owned(), problem: BindingProblem::Missing };
     let access_option = pool.get_extension_by_name(access).ok_or_else(|| missing(access))?;
+    let header_option = pool.get_extension_by_name(header).ok_or_else(|| missing(header))?;
     let rule_option =
         pool.get_extension_by_name("google.api.http").ok_or_else(|| missing("google.api.http"))?;
-    let services: Vec<_> = pool.services().filter(|service| service.package_name() == package).collect();
+    let services: Vec<_> = pool.services().filter(|service| service.package_name() == *package).collect();
     if services.is_empty() {
         return Err(missing(package));
     }
@@ -121,7 +131,7 @@ pub(super) fn read(pool: &DescriptorPool, package: &str, access: &str) -> Result
         let named = |problem| BindingError { method: descriptor.full_name().to_owned(), problem };
         let options = descriptor.options();
         if !options.has_extension(&access_option) {
-            return Err(named(BindingProblem::NoAccess(access.to_owned())));
+            return Err(named(BindingProblem::NoAccess(access.clone())));
         }
         let access = options.get_extension(&access_option);
         let flag = |name: &str| access.as_message().is_some_and(|access| is_set(access, name));
@@ -133,7 +143,7 @@ pub(super) fn read(pool: &DescriptorPool, package: &str, access: &str) -> Result
                 let rule = options.get_extension(&rule_option);
                 let method = method(&descriptor, flag("chat_body")).map_err(&named)?;
                 let rule = rule.as_message().ok_or_else(|| named(malformed("it is no message")))?;
-                bindings.extend(with_aliases(&Arc::new(method), rule).map_err(&named)?);
+                bindings.extend(with_aliases(&Arc::new(method), rule, &header_option).map_err(&named)?);
             }
         }
     }
@@ -154,21 +164,29 @@ fn method(descriptor: &MethodDescriptor, chat_body: bool) -> Result<Method, Bind
     Ok(Method { descriptor: descriptor.clone(), grpc_path, raw, chat_body })
 }
 
-fn with_aliases(method: &Arc<Method>, rule: &DynamicMessage) -> Result<Vec<Binding>, BindingProblem> {
-    let mut bindings = vec![binding(method, rule)?];
+fn with_aliases(
+    method: &Arc<Method>,
+    rule: &DynamicMessage,
+    header: &ExtensionDescriptor,
+) -> Result<Vec<Binding>, BindingProblem> {
+    let mut bindings = vec![binding(method, rule, header)?];
     if let Some(aliases) = rule.get_field_by_name("additional_bindings") {
         for alias in aliases.as_list().unwrap_or_default().iter().filter_map(|alias| alias.as_message()) {
             if alias.get_field_by_name("additional_bindings").is_some_and(|more| more.as_list() != Some(&[]))
             {
                 return Err(malformed("additional_bindings within additional_bindings"));
             }
-            bindings.push(binding(method, alias)?);
+            bindings.push(binding(method, alias, header)?);
         }
     }
     Ok(bindings)
 }
 
-fn binding(method: &Arc<Method>, rule: &DynamicMessage) -> Result<Binding, BindingProblem> {
+fn binding(
+    method: &Arc<Method>,
+    rule: &DynamicMessage,
+    header: &ExtensionDescriptor,
+) -> Result<Binding, BindingProblem> {
     let (input, output) = (method.descriptor.input(), method.descriptor.output());
     let (verb, path) = pattern(rule)?;
     let template = Template::parse(&path).map_err(|wrong| malformed(&format!("{path}: {wrong}")))?;
@@ -178,6 +196,11 @@ fn binding(method: &Arc<Method>, rule: &DynamicMessage) -> Result<Binding, Bindi
         "" => None,
         name => Some(output.get_field_by_name(name).ok_or_else(|| no_field(name))?),
     };
+    let by_header = headers::carried(&input, header)?;
+    let in_headers = headers::carried(&headers::body_of(&output, response_body.as_ref()), header)?;
+    if let Some(twice) = by_header.iter().find(|carried| by_path.contains(&carried.field)) {
+        return Err(no_field(twice.field.name()));
+    }
     let mask = shape::update_mask(&input);
     if method.raw {
         if body != BodyRule::Whole || !by_path.is_empty() || response_body.is_some() {
@@ -196,7 +219,7 @@ fn binding(method: &Arc<Method>, rule: &DynamicMessage) -> Result<Binding, Bindi
         }
     }
     let method = Arc::clone(method);
-    Ok(Binding { method, verb, path, body, response_body, template, by_path, mask })
+    Ok(Binding { method, verb, path, body, response_body, by_header, in_headers, template, by_path, mask })
 }
 
 fn pattern(rule: &DynamicMessage) -> Result<(Verb, String), BindingProblem> {
@@ -247,7 +270,7 @@ fn text(message: &DynamicMessage, field: &str) -> String {
     message.get_field_by_name(field).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn malformed(what: &str) -> BindingProblem {
+pub(super) fn malformed(what: &str) -> BindingProblem {
     BindingProblem::Malformed(what.to_owned())
 }
 

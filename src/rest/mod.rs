@@ -11,6 +11,7 @@ mod backend;
 mod base64;
 mod bindings;
 mod body;
+mod headers;
 mod json;
 mod names;
 mod openapi;
@@ -39,6 +40,7 @@ pub use self::{
     backend::{Backend, Body, UnaryAnswer},
     bindings::{Binding, BindingError, BindingProblem, BodyRule, Method},
     body::BoxError,
+    headers::HeaderField,
     openapi::{About, document as openapi},
     refusal::{InvalidField, InvalidFields, Refusal},
 };
@@ -61,6 +63,8 @@ pub struct Options {
     /// The full name of the method option that says who may call, a message with the fields `grpc_only` and
     /// `chat_body`: `orqen.v1.access`.
     pub access_option: String,
+    /// The full name of the field option that names a header: `orqen.v1.header`.
+    pub header_option: String,
     /// The largest body, in bytes.
     pub account_body: usize,
     /// The largest body of methods with `chat_body`, in bytes.
@@ -92,7 +96,7 @@ pub fn bindings(
 impl<B: Backend> Transcoder<B> {
     /// Reads the rules of every method in the package. Errors name the first method that cannot be served.
     pub fn new(pool: &DescriptorPool, options: Options, backend: B) -> Result<Self, BindingError> {
-        let bindings = bindings::read(pool, &options.package, &options.access_option)?;
+        let bindings = bindings::read(pool, &options)?;
         Ok(Self { router: Router::new(bindings)?, options, backend })
     }
 
@@ -134,7 +138,7 @@ impl<B: Backend> Transcoder<B> {
         if method.raw {
             return self.backend.raw(method, permit, head, body).await;
         }
-        let message = match self.message(binding, &values, head.uri.query().unwrap_or_default(), &body) {
+        let message = match self.message(binding, &values, &head, &body) {
             Ok(message) => message,
             Err(refusal) => return self.refuse(&refusal, Some(&permit), &head),
         };
@@ -166,13 +170,15 @@ impl<B: Backend> Transcoder<B> {
         &self,
         binding: &Binding,
         values: &[String],
-        query: &str,
+        head: &Parts,
         body: &[u8],
     ) -> Result<DynamicMessage, Refusal> {
+        let query = head.uri.query().unwrap_or_default();
         let mut message = DynamicMessage::new(binding.method.descriptor.input());
         let mut findings = Findings::default();
         query::fill_path(&mut message, &binding.by_path, values, &mut findings);
-        let mut taken = Taken { by_path: &binding.by_path, mask: binding.mask.as_ref(), by_body: None };
+        headers::fill(&mut message, &binding.by_header, &head.headers, &mut findings);
+        let mut taken = Taken::of(binding);
         match &binding.body {
             BodyRule::None => query::fill(&mut message, query, &taken, &mut findings),
             BodyRule::Whole => {
@@ -228,7 +234,8 @@ impl<B: Backend> Transcoder<B> {
         let text = response::text(&message, binding.response_body.as_ref());
         let mut response =
             Response::new(Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync());
-        *response.headers_mut() = headers(answer.metadata.into_headers());
+        *response.headers_mut() = as_headers(answer.metadata.into_headers());
+        headers::write(&message, binding, response.headers_mut());
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         response
@@ -246,7 +253,7 @@ impl<B: Backend> Transcoder<B> {
 }
 
 /// The metadata that are headers in REST too: text, and neither gRPC's own nor about the connection or body.
-fn headers(metadata: HeaderMap) -> HeaderMap {
+fn as_headers(metadata: HeaderMap) -> HeaderMap {
     const NOT_OURS: [&str; 6] =
         ["content-type", "content-length", "connection", "transfer-encoding", "te", "trailer"];
     let mut headers = HeaderMap::with_capacity(metadata.len() + 1);

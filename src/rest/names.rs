@@ -1,31 +1,46 @@
 //! Names of fields as clients give them, in bodies and queries: which field is meant, which ones are not the
 //! client's to give, and what to say of a name that is none.
 
+use std::borrow::Cow;
+
 use prost_reflect::{FieldDescriptor, MessageDescriptor};
+
+use super::{bindings::Binding, headers::HeaderField};
 
 /// Members that are not the body's to set, each with the reason.
 pub(super) struct Taken<'a> {
     /// Fields that the path gives.
     pub(super) by_path: &'a [FieldDescriptor],
+    /// Fields that a header gives.
+    pub(super) by_header: &'a [HeaderField],
     /// The field that is made from the members.
     pub(super) mask: Option<&'a FieldDescriptor>,
     /// The field that is the whole body, seen from the query.
     pub(super) by_body: Option<&'a FieldDescriptor>,
 }
 
-impl Taken<'_> {
+impl<'a> Taken<'a> {
     /// Nothing is taken: below the top, every field is the client's.
-    pub(super) const NOTHING: Self = Taken { by_path: &[], mask: None, by_body: None };
+    pub(super) const NOTHING: Self = Taken { by_path: &[], by_header: &[], mask: None, by_body: None };
+
+    /// What a binding takes, but for the field that is the body.
+    pub(super) fn of(binding: &'a Binding) -> Self {
+        let Binding { by_path, by_header, mask, .. } = binding;
+        Self { by_path, by_header, mask: mask.as_ref(), by_body: None }
+    }
 
     /// Why a client may not give this field, if so.
-    pub(super) fn why(&self, field: &FieldDescriptor) -> Option<&'static str> {
+    pub(super) fn why(&self, field: &FieldDescriptor) -> Option<Cow<'static, str>> {
         if self.mask == Some(field) {
-            return Some("it is made from the members of the body; leave it out");
+            return Some("it is made from the members of the body; leave it out".into());
         }
         if self.by_body == Some(field) {
-            return Some("the body gives it; leave it out");
+            return Some("the body gives it; leave it out".into());
         }
-        self.by_path.contains(field).then_some("the path gives it; leave it out")
+        if let Some(header) = self.by_header.iter().find(|header| header.field == *field) {
+            return Some(format!("the header `{}` gives it; send it there", header.spelling).into());
+        }
+        self.by_path.contains(field).then_some("the path gives it; leave it out".into())
     }
 }
 

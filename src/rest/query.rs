@@ -99,7 +99,7 @@ fn resolve(root: &MessageDescriptor, name: &str, taken: &Taken<'_>) -> Result<Ve
         let taken = if path.is_empty() { taken } else { &Taken::NOTHING };
         let field = field_named(&within, name).ok_or_else(|| unknown("parameter", &within, taken))?;
         if let Some(why) = taken.why(&field) {
-            return Err(why.to_owned());
+            return Err(why.into_owned());
         }
         if names.peek().is_some() {
             let inner = match field.kind() {

@@ -41,7 +41,7 @@ pub use self::{
     backend::{Backend, respond},
     failures::chat_status,
     guard::{Guard, GuardLayer, Unguarded},
-    openapi::{ACCESS_OPTION, PACKAGE, openapi},
+    openapi::{ACCESS_OPTION, HEADER_OPTION, PACKAGE, openapi},
     reason::Reason,
     status::Failure,
 };

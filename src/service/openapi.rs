@@ -14,6 +14,8 @@ use crate::{
 pub const PACKAGE: &str = "orqen.v1";
 /// The method option that says who may call.
 pub const ACCESS_OPTION: &str = "orqen.v1.access";
+/// The field option that says which header carries it.
+pub const HEADER_OPTION: &str = "orqen.v1.header";
 
 /// The OpenAPI 3.1 description of every route, as `/openapi.json` serves it and `orqen openapi` prints it.
 pub fn openapi() -> Result<Value, BindingError> {
@@ -36,7 +38,7 @@ pub fn openapi() -> Result<Value, BindingError> {
             (chat_request(), chat_answer()),
         )]),
     };
-    let bindings = rest::bindings(&proto::POOL, PACKAGE, ACCESS_OPTION)?;
+    let bindings = rest::bindings(&proto::POOL, PACKAGE, (ACCESS_OPTION, HEADER_OPTION))?;
     Ok(rest::openapi(&bindings, ACCESS_OPTION, about))
 }
 

@@ -37,7 +37,9 @@ mod usage;
 pub use accounts::{AccountStore, CreateAccountError, UpdateAccountError};
 pub use changes::{Change, ChangeLog, Changes, Entity};
 pub use error::{Source, StoreError};
-pub use keys::{CreateKeyError, KeyBySecret, KeyPage, KeyStore, NewKey, Revocation, UpdateKeyError};
+pub use keys::{
+    CreateKeyError, KeyBySecret, KeyPage, KeyStore, NewKey, Revocation, RevokeKeyError, UpdateKeyError,
+};
 pub use usage::{Found, KeyTotals, Of, RecordFilter, RecordPage, UsageStore};
 
 /// Held by the one process that looks whether there is an account yet.

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use bytes::Bytes;
 use http::Method as Verb;
 use orqen::clock::ManualClock;
-use prost_reflect::DynamicMessage;
+use prost_reflect::{DynamicMessage, ReflectMessage};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use crate::support::{
     rest::{Answer, Rest},
     server::{Settings, TestServer},
     stores::Place,
-    surface::{Door, Method, Route, method, methods},
+    surface::{Door, Method, Route, header_of, method, methods},
     told::Told,
     transcode,
 };
@@ -164,14 +164,23 @@ async fn asked(operator: &Operator, case: &Case, method: &Method, door: &Door, t
     }
 }
 
-/// The message as the route wants it: in path and body, or in path and query.
+/// The message as the route wants it: in path, headers and body, or in path, headers and query.
 async fn over_rest(rest: &Rest, route: &Route, message: &DynamicMessage) -> Answer {
     let variable = route.path.find('{').map(|at| {
         let name = route.path[at + 1..].split('}').next().unwrap();
         (name.to_owned(), message.get_field_by_name(name).unwrap().as_str().unwrap().to_owned())
     });
     let (less, id) = variable.unzip();
-    let less: Vec<String> = less.into_iter().collect();
+    let mut less: Vec<String> = less.into_iter().collect();
+    let mut rest = rest.clone();
+    for field in message.descriptor().fields() {
+        let Some(header) = header_of(&field) else { continue };
+        less.push(field.name().to_owned());
+        if message.has_field(&field) {
+            assert_eq!(header, "if-match", "another header is written otherwise");
+            rest = rest.with(header, &format!("\"{}\"", message.get_field(&field).as_i64().unwrap()));
+        }
+    }
     let members = transcode::request(message, &less);
     let mut path = route.filled(&id.unwrap_or_default());
     if route.has_body {

@@ -4,6 +4,7 @@
 mod answers;
 mod bodies;
 mod fields;
+mod headers;
 mod kinds;
 mod laws;
 mod routing;
@@ -102,6 +103,7 @@ fn options(package: &str) -> Options {
     Options {
         package: package.to_owned(),
         access_option: "orqen.v1.access".to_owned(),
+        header_option: "orqen.v1.header".to_owned(),
         account_body: 1 << 20,
         chat_body: 32 << 20,
         json_depth: 128,
@@ -173,7 +175,7 @@ fn made_up(messages: serde_json::Value, methods: serde_json::Value) -> Descripto
         "dependency": [
             "google/api/annotations.proto", "google/api/httpbody.proto", "google/protobuf/timestamp.proto",
             "google/protobuf/struct.proto", "google/protobuf/field_mask.proto", "google/protobuf/any.proto",
-            "orqen/v1/access.proto",
+            "orqen/v1/access.proto", "orqen/v1/header.proto",
         ],
         "messageType": messages,
         "service": [{"name": "Test", "method": methods}],

@@ -108,10 +108,43 @@ fn types_and_streams_without_json_are_refused() {
 
 #[test]
 fn names_that_are_not_in_the_pool_are_refused() {
-    for (package, access, missing) in [("nope.v1", "orqen.v1.access", "nope.v1"), ("orqen.v1", "a.b", "a.b")]
-    {
-        let options = super::Options { access_option: access.to_owned(), ..options(package) };
+    for (package, access, header, missing) in [
+        ("nope.v1", "orqen.v1.access", "orqen.v1.header", "nope.v1"),
+        ("orqen.v1", "a.b", "orqen.v1.header", "a.b"),
+        ("orqen.v1", "orqen.v1.access", "a.b", "a.b"),
+    ] {
+        let (access_option, header_option) = (access.to_owned(), header.to_owned());
+        let options = super::Options { access_option, header_option, ..options(package) };
         let error = Transcoder::new(&POOL, options, std::sync::Arc::new(Scripted::default())).err().unwrap();
         assert_eq!(error.to_string(), format!("{missing}: is not in the descriptor pool"));
+    }
+}
+
+#[test]
+fn headers_that_carry_nothing_are_refused_by_name() {
+    for (kind, optional, header, problem) in [
+        ("TYPE_INT64", true, "If-Match", "none"),
+        ("TYPE_STRING", false, "Idempotency-Key", "none"),
+        ("TYPE_INT64", false, "If-Match", "`*` leaves it unset"),
+        ("TYPE_INT64", true, "If Match", "no header's name"),
+        ("TYPE_INT64", true, "", "no header's name"),
+        ("*TYPE_INT64", false, "X-List", "one number or text"),
+        (".google.protobuf.Timestamp", false, "X-Time", "one number or text"),
+    ] {
+        let mut carried = field("carried", 1, kind);
+        carried["options"] = json!({"[orqen.v1.header]": header});
+        if optional {
+            carried["proto3Optional"] = json!(true);
+            carried["oneofIndex"] = json!(0);
+        }
+        let oneofs = if optional { json!([{"name": "_carried"}]) } else { json!([]) };
+        let messages = json!([{"name": "M", "field": [carried], "oneofDecl": oneofs}]);
+        let methods = json!([method("Call", ".test.M", ".test.M", json!({"get": "/t"}))]);
+        let backend = std::sync::Arc::new(Scripted::default());
+        let found = match Transcoder::new(&made_up(messages, methods), options("test"), backend) {
+            Ok(_) => "none".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert!(found.contains(problem), "{header}: {found}");
     }
 }

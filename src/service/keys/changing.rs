@@ -15,12 +15,14 @@ use crate::{
         guard::account,
         keys::{Keys, NewLists, Update, key_id_of, not_found},
     },
-    store::UpdateKeyError,
+    store::{RevokeKeyError, UpdateKeyError},
 };
 
 /// Why a key is not changed.
 enum Unchanged {
     Revoked,
+    /// It has this revision.
+    Moved(i64),
     Lapsed(Lapsed),
     Escalation(Escalation),
     Invalid(Violations),
@@ -33,7 +35,7 @@ impl Keys {
         request: v1::UpdateKeyRequest,
     ) -> Result<v1::Key, Failure> {
         let update = Update::read(&request, self.parts.clock.now())?;
-        self.change(caller, &request.key_id, move |key| {
+        self.change(caller, &request.key_id, request.revision, move |key| {
             update.apply(key);
             Ok(())
         })
@@ -45,16 +47,18 @@ impl Keys {
         caller: &Caller,
         request: v1::SetToollistRequest,
     ) -> Result<v1::Key, Failure> {
-        let key_id = request.key_id.clone();
+        let (key_id, revision) = (request.key_id.clone(), request.revision);
         let lists = NewLists::read(request)?;
-        self.change(caller, &key_id, move |key| lists.apply(key)).await
+        self.change(caller, &key_id, revision, move |key| lists.apply(key)).await
     }
 
-    /// Changes a key that the caller covers before and after, and makes it hold on this process.
+    /// Changes a key that the caller covers before and after, and makes it hold on this process. It must have the
+    /// revision that was `expected`, if one was.
     async fn change(
         &self,
         caller: &Caller,
         key_id: &str,
+        expected: Option<i64>,
         change: impl FnOnce(&mut Key) -> Result<(), Violations> + Send,
     ) -> Result<v1::Key, Failure> {
         let account = account(caller)?;
@@ -64,6 +68,9 @@ impl Keys {
         let changed = self.parts.store.keys().update_by(caller.key_id(), account.id, id, |key, own| {
             if key.revoked_at.is_some() {
                 return Err(Unchanged::Revoked);
+            }
+            if expected.is_some_and(|expected| expected != key.revision) {
+                return Err(Unchanged::Moved(key.revision));
             }
             let held = Holding::of_caller(caller, own, now).map_err(Unchanged::Lapsed)?;
             let before = key.clone();
@@ -84,12 +91,21 @@ impl Keys {
     pub(super) async fn revoke(
         &self,
         caller: &Caller,
-        key_id: &str,
+        request: &v1::RevokeKeyRequest,
     ) -> Result<v1::RevokeKeyResponse, Failure> {
         let account = account(caller)?;
-        let id = key_id_of(key_id)?;
-        let revoked = self.parts.store.keys().revoke(account.id, id).await?;
-        match revoked.ok_or_else(|| not_found(key_id))?.key {
+        let id = key_id_of(&request.key_id)?;
+        let keys = self.parts.store.keys();
+        let revoked = match request.revision {
+            None => keys.revoke(account.id, id).await?,
+            Some(revision) => {
+                keys.revoke_at(account.id, id, revision).await.map_err(|error| match error {
+                    RevokeKeyError::Moved(revision) => unchanged(Unchanged::Moved(revision), &request.key_id),
+                    RevokeKeyError::Store(error) => error.into(),
+                })?
+            }
+        };
+        match revoked.ok_or_else(|| not_found(&request.key_id))?.key {
             Some(key) => self.parts.authenticator.key_changed(key),
             None => self.parts.authenticator.key_revoked(id),
         }
@@ -102,6 +118,14 @@ fn unchanged(why: Unchanged, key_id: &str) -> Failure {
         Unchanged::Revoked => {
             Failure::new(Reason::Conflict, format!("the key {key_id} is revoked, for good: create a new one"))
         }
+        Unchanged::Moved(revision) => Failure::new(
+            Reason::Conflict,
+            format!(
+                "somebody has changed the key {key_id}, which is at revision {revision} now: read it again, and \
+                 repeat the call for that revision if it is still what you want"
+            ),
+        )
+        .about("revision"),
         Unchanged::Lapsed(lapsed) => lapsed.into(),
         Unchanged::Escalation(escalation) => escalation.into(),
         Unchanged::Invalid(violations) => violations.into(),

@@ -169,6 +169,6 @@ impl KeyService for Keys {
         &self,
         request: Request<v1::RevokeKeyRequest>,
     ) -> Result<Response<v1::RevokeKeyResponse>, Status> {
-        Ok(Response::new(self.revoke(&caller(&request)?, &request.get_ref().key_id).await?))
+        Ok(Response::new(self.revoke(&caller(&request)?, request.get_ref()).await?))
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! Each write is one transaction that locks what it decides by, bumps the key's revision and records the change;
 //! so concurrent writes queue and none is lost. Whether a change is allowed is not decided here: callers hand the
-//! decision in as a closure that sees the key under the lock. Making keys is in `creation`, the look-up by secret
-//! in `authentication`.
+//! decision in as a closure that sees the key under the lock. Making keys is in `creation`, ending them in
+//! `revocation`, the look-up by secret in `authentication`.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
-    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select, sea_query::Query,
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, Select,
 };
 use uuid::Uuid;
 
@@ -25,11 +25,13 @@ use crate::{
 
 mod authentication;
 mod creation;
+mod revocation;
 
 pub use authentication::KeyBySecret;
 pub(in crate::store) use authentication::touch;
 pub(in crate::store) use creation::insert;
 pub use creation::{CreateKeyError, NewKey};
+pub use revocation::{Revocation, RevokeKeyError};
 
 /// Which keys of an account are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,15 +42,6 @@ pub struct KeyPage {
     pub before: Option<KeyId>,
     /// Whether revoked keys are among them.
     pub include_revoked: bool,
-}
-
-/// A key that is revoked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Revocation {
-    /// The key as it is now; `None` when its row cannot be read.
-    pub key: Option<Key>,
-    /// Whether it had been revoked before.
-    pub earlier: bool,
 }
 
 /// Why a key was not changed.
@@ -157,56 +150,6 @@ impl KeyStore {
             after.revision += 1;
             write(transaction, self.database.clock.now(), &after).await?;
             Ok(after)
-        })
-        .await
-    }
-
-    /// Revokes a key for good; `None` if the account has no such key. A key that was revoked before keeps the time
-    /// of the first. The row is not read first: a key whose lists cannot be read can still be revoked.
-    pub async fn revoke(&self, account: AccountId, id: KeyId) -> Result<Option<Revocation>, StoreError> {
-        self.end(id, Some(account)).await
-    }
-
-    /// The same, whoever's key it is: for operators.
-    pub async fn revoke_any(&self, id: KeyId) -> Result<Option<Revocation>, StoreError> {
-        self.end(id, None).await
-    }
-
-    async fn end(&self, id: KeyId, owner: Option<AccountId>) -> Result<Option<Revocation>, StoreError> {
-        bounded(async {
-            let transaction = self.database.begin().await?;
-            let now = self.database.clock.now();
-            let mut revoke = Query::update();
-            revoke
-                .table(key::Entity)
-                .value(key::Column::RevokedAt, now)
-                .value(key::Column::Revision, key::Column::Revision.into_expr().add(1))
-                .and_where(key::Column::Id.eq(id.0))
-                .and_where(key::Column::RevokedAt.is_null())
-                .returning_col(key::Column::Revision);
-            if let Some(AccountId(owner)) = owner {
-                revoke.and_where(key::Column::AccountId.eq(owner));
-            }
-            let ended = transaction.query_one(&revoke).await?;
-            if let Some(row) = &ended {
-                let revision: i64 = row.try_get_by_index(0)?;
-                record(&transaction, now, Entity::Key(id), revision).await?;
-                transaction.commit().await?;
-            } else {
-                transaction.rollback().await?;
-            }
-            let found = match owner {
-                Some(owner) => self.find(owner, id).await,
-                None => self.find_any(id).await,
-            };
-            let earlier = ended.is_none();
-            match found {
-                Err(error @ StoreError::Corrupt { .. }) => {
-                    tracing::error!(%error, "a key was revoked that cannot be read");
-                    Ok(Some(Revocation { key: None, earlier }))
-                }
-                found => Ok(found?.map(|key| Revocation { key: Some(key), earlier })),
-            }
         })
         .await
     }

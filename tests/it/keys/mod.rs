@@ -6,6 +6,7 @@ mod creating;
 mod granting;
 mod holding;
 mod listing;
+mod revisions;
 mod toollists;
 
 use serde_json::Value;

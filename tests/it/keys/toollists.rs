@@ -93,6 +93,7 @@ async fn over_grpc_a_list_that_the_mask_leaves_out_is_refused() {
             denied_tools: denied,
             update_mask: paths
                 .map(|paths| FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }),
+            revision: None,
         }
     };
     let key = |answer: tonic::Response<v1::SetToollistResponse>| answer.into_inner().key.unwrap();

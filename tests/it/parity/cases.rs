@@ -146,6 +146,7 @@ fn updating() -> Vec<Case> {
         k_target_override: Some(8),
         tool_mode: Some(v1::ToolMode::Block.into()),
         update_mask: mask(EVERY),
+        revision: Some(1),
     };
     let cleared = |turn: &Turn| v1::UpdateKeyRequest {
         key_id: turn.id.clone(),
@@ -165,6 +166,7 @@ fn updating() -> Vec<Case> {
         k_target_override: Some(0),
         tool_mode: None,
         update_mask: mask(EVERY),
+        revision: None,
     };
     let observe = |turn: &Turn| v1::UpdateKeyRequest {
         key_id: turn.id.clone(),
@@ -184,6 +186,11 @@ fn updating() -> Vec<Case> {
         case(update, "nothing", true, nothing),
         case(update, "every field wrong", false, wrong),
         case(update, "a mode that operators set", false, observe),
+        case(update, "another revision", false, |turn| v1::UpdateKeyRequest {
+            key_id: turn.id.clone(),
+            revision: Some(9),
+            ..Default::default()
+        }),
         case(update, "no such key", false, nobody),
     ]
 }
@@ -197,8 +204,18 @@ fn toollists() -> Vec<Case> {
                 allowed_tools: allowed.clone(),
                 denied_tools: denied.clone(),
                 update_mask: mask(paths),
+                revision: None,
             }
         };
+    let at = |revision| {
+        move |turn: &Turn| v1::SetToollistRequest {
+            key_id: turn.id.clone(),
+            denied_tools: list(&["rm*"]),
+            update_mask: mask(&["denied_tools"]),
+            revision: Some(revision),
+            ..Default::default()
+        }
+    };
     let both = &["allowed_tools", "denied_tools"];
     let long = "a".repeat(257);
     vec![
@@ -206,16 +223,21 @@ fn toollists() -> Vec<Case> {
         case(set, "an empty allowlist", true, lists(list(&[]), None, &["allowed_tools"])),
         case(set, "both lists cleared", true, lists(None, None, both)),
         case(set, "neither list", true, lists(None, None, &[])),
+        case(set, "a list, at the revision that it is", true, at(1)),
+        case(set, "a list, at another revision", false, at(i64::MAX)),
         case(set, "entries too short and too long", false, lists(list(&["", &long]), list(&[""]), both)),
     ]
 }
 
 fn others() -> Vec<Case> {
+    let revoke = "KeyService/RevokeKey";
+    let key = |revision| move |turn: &Turn| v1::RevokeKeyRequest { key_id: turn.id.clone(), revision };
+    let nobody = |_: &Turn| v1::RevokeKeyRequest { key_id: NOBODY.into(), revision: Some(1) };
     vec![
-        case("KeyService/RevokeKey", "a key", true, |turn| v1::RevokeKeyRequest { key_id: turn.id.clone() }),
-        case("KeyService/RevokeKey", "no such key", false, |_| v1::RevokeKeyRequest {
-            key_id: NOBODY.into(),
-        }),
+        case(revoke, "a key", true, key(None)),
+        case(revoke, "a key, at the revision that it is", true, key(Some(1))),
+        case(revoke, "a key, at another revision", false, key(Some(2))),
+        case(revoke, "no such key", false, nobody),
         case("UsageService/GetSummary", "this month", true, |_| v1::GetSummaryRequest {}),
         case("AccountService/GetMe", "oneself", true, |_| v1::GetMeRequest {}),
         case("ChatService/ListModels", "the models", true, |_| v1::ListModelsRequest {}),

@@ -2,9 +2,9 @@
 //! every REST route, aliases included. Read here a second time, and not asked of `rest`, which is under test.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method as Verb};
+use http::{HeaderMap, HeaderName, Method as Verb};
 use orqen::proto::POOL;
-use prost_reflect::{DynamicMessage, MethodDescriptor, ReflectMessage, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MethodDescriptor, ReflectMessage, Value};
 
 use crate::support::{grpc::Grpc, grpc_web::GrpcWeb, rest::Rest, server::TestServer, told::Told};
 
@@ -78,6 +78,13 @@ fn route(rule: &DynamicMessage) -> Route {
         has_body: text("body") == "*",
         response_body: (!response_body.is_empty()).then_some(response_body),
     }
+}
+
+/// The header that has this field in REST, if one has.
+pub(crate) fn header_of(field: &FieldDescriptor) -> Option<HeaderName> {
+    let option = POOL.get_extension_by_name("orqen.v1.header").unwrap();
+    let options = field.options();
+    options.has_extension(&option).then(|| options.get_extension(&option).as_str().unwrap().parse().unwrap())
 }
 
 impl Method {
