@@ -5,7 +5,8 @@
 //! restriction nor make itself a freer sibling.
 //!
 //! Every way to a key is decided here: `Wanted::granted` when one is made, `may_change` when one is changed. Both
-//! take what the caller holds as `None` for an operator, who is bound by nothing.
+//! take what the caller holds as `None` for an operator, who is bound by nothing. The tests walk every chain of
+//! calls over a lattice of keys, with an oracle that knows nothing of `covers`.
 
 use chrono::{DateTime, Utc};
 
@@ -16,6 +17,9 @@ use crate::domain::{
     policy::PolicyValues,
     toollist::Toollist,
 };
+
+#[cfg(test)]
+mod tests;
 
 /// What someone may do, as far as it can be handed on.
 #[derive(Debug, Clone, Copy)]
