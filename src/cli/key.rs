@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod limits;
+mod revoke;
 mod update;
 mod view;
 
@@ -50,11 +51,14 @@ standard error. With --json, standard output has the key object with the member 
     List(List),
     /// Change what the options name of a key, and show it; servers see it within a second
     Update(Box<update::Arguments>),
-    /// End a key for good; doing it again changes nothing
-    Revoke {
-        /// The key's id (not its secret), as `orqen key list` shows it
-        key_id: String,
-    },
+    /// End a key for good, or all that some conditions mean; doing it again changes nothing
+    #[command(long_about = "\
+End a key for good, or all keys of an account that the options mean; doing it again changes nothing. Servers see it \
+within a second. Keys that are made meanwhile are not looked at: end the key that makes them first.
+
+  orqen key revoke 0199c1f4-…
+  orqen key revoke --account team --created-by key:0199c1f4-… --created-before 2030-01-31T00:00:00Z")]
+    Revoke(revoke::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -137,7 +141,7 @@ pub(super) async fn run(command: Command, desk: &Desk, out: &mut dyn Write) -> a
         Command::Create(wanted) => create(wanted, desk, out).await,
         Command::List(wanted) => list(&wanted, desk, out).await,
         Command::Update(wanted) => update::run(*wanted, desk, out).await,
-        Command::Revoke { key_id } => revoke(&key_id, desk, out).await,
+        Command::Revoke(wanted) => revoke::run(wanted, desk, out).await,
     }
 }
 
@@ -284,15 +288,6 @@ fn tools(key: &Key) -> String {
     } else {
         format!("{}: {}", key.tool_mode.as_str(), words.join(", "))
     }
-}
-
-async fn revoke(key_id: &str, desk: &Desk, out: &mut dyn Write) -> anyhow::Result<()> {
-    let id = key_id_of(key_id)?;
-    let revoked = desk.store.keys().revoke_any(id).await?.with_context(|| no_key(id))?;
-    let when = if revoked.earlier { "was revoked before" } else { "is revoked" };
-    let name = revoked.key.map_or_else(|| "(its row cannot be read)".to_owned(), |key| shown(&key.name));
-    writeln!(out, "{id} {name} {when}")?;
-    Ok(())
 }
 
 /// The id of a key that an argument is. What is none may be a secret, so it is not repeated.

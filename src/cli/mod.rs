@@ -38,6 +38,7 @@ EXAMPLES
   orqen key list                               see the keys of the account `default`
   orqen key update 0199c1f4-… --disable        switch one off; `--enable` brings it back
   orqen key revoke 0199c1f4-…                  end one; servers see it within a second
+  orqen key revoke --created-by jwt:ann        end all that somebody made
   orqen account policy team --requests-per-minute 120
                                                change what an account grants to its keys
   orqen usage --days 30                        the month, and a bar for each day

@@ -161,6 +161,33 @@ fn a_key_is_changed_in_what_is_named_and_in_nothing_else() {
 }
 
 #[test]
+fn many_keys_are_revoked_by_what_they_have_in_common() {
+    let shell = Shell::with_default_account();
+    shell.orqen(&["account", "create", "team"]).unwrap();
+    for account in ["default", "default", "team"] {
+        shell.orqen(&["key", "create", "ci", "--account", account]).unwrap();
+    }
+    let revoke = |line: &[&str]| shell.orqen(&[&["key", "revoke"], line].concat());
+    assert_eq!(revoke(&["--created-by", "jwt:ann"]).unwrap(), "0 keys are revoked\n");
+    assert_eq!(revoke(&["--created-before", "2001-01-31T00:00:00Z"]).unwrap(), "0 keys are revoked\n");
+    let out = revoke(&["--created-by", "cli"]).unwrap();
+    assert!(out.ends_with("2 keys are revoked\n") && out.lines().count() == 3, "{out}");
+    assert!(revoke(&["--account", "team", "--all"]).unwrap().ends_with("1 key is revoked\n"));
+    let id = "00000000-0000-7000-8000-000000000000";
+    for wrong in [
+        &[][..],
+        &["--account", "team"],
+        &[id, "--all"],
+        &[id, "--account", "team"],
+        &["--all", "--created-by", "cli"],
+        &["--created-before", "yesterday"],
+    ] {
+        let line = [&["orqen", "key", "revoke"], wrong].concat();
+        assert_eq!(Arguments::try_parse_from(line).unwrap_err().exit_code(), 2, "{wrong:?}");
+    }
+}
+
+#[test]
 fn without_json_standard_output_is_the_secret_alone() {
     let shell = Shell::with_default_account();
     let out = shell.orqen(&["key", "create", "ci"]).unwrap();

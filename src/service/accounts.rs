@@ -1,4 +1,5 @@
-//! `AccountService`: who one is, and, for operators, accounts and their policies.
+//! `AccountService`: who one is, and, for operators, accounts and their policies. What it does to many keys at once
+//! is in `revocations`.
 
 use std::{ops::RangeInclusive, sync::Arc};
 
@@ -13,7 +14,7 @@ use crate::{
         violation::{Violations, shown},
     },
     proto::v1::{self, account_service_server::AccountService},
-    service::{Failure, Parts, Reason, admitted::caller, convert, page::Page},
+    service::{Failure, Parts, Reason, admitted::caller, convert, page::Page, revocations},
     store::{CreateAccountError, UpdateAccountError},
 };
 
@@ -158,11 +159,11 @@ pub(super) fn policy(request: &v1::UpdatePolicyRequest) -> Result<PolicyValues, 
     Ok(values)
 }
 
-fn account_id_of(given: &str) -> Result<AccountId, Failure> {
+pub(super) fn account_id_of(given: &str) -> Result<AccountId, Failure> {
     Uuid::parse_str(given).map(AccountId).map_err(|_| not_found(given))
 }
 
-fn not_found(given: &str) -> Failure {
+pub(super) fn not_found(given: &str) -> Failure {
     Failure::new(
         Reason::AccountNotFound,
         format!("there is no account {}: list the accounts to see their ids", shown(given)),
@@ -226,5 +227,13 @@ impl AccountService for Accounts {
         caller(&request)?;
         let account = Accounts::update_policy(self, request.into_inner()).await?;
         Ok(Response::new(v1::UpdatePolicyResponse { account: Some(convert::account(&account)) }))
+    }
+
+    async fn revoke_keys(
+        &self,
+        request: Request<v1::RevokeKeysRequest>,
+    ) -> Result<Response<v1::RevokeKeysResponse>, Status> {
+        caller(&request)?;
+        Ok(Response::new(revocations::revoke_keys(&self.parts, request.get_ref()).await?))
     }
 }

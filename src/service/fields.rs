@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     domain::{key::valid_name, violation::Violations},
     proto::v1,
-    service::{accounts, keys, page::Page, usage},
+    service::{accounts, keys, page::Page, revocations, usage},
 };
 
 /// What is wrong with the fields of `message`, whichever request it is. One that this does not know has no more.
@@ -37,6 +37,7 @@ pub(super) fn problems(message: &DynamicMessage, now: DateTime<Utc>) -> Violatio
             let request: v1::CreateAccountRequest = read(message);
             valid_name("name", &request.name).map(drop)
         }
+        "orqen.v1.RevokeKeysRequest" => revocations::meant(&read(message)).map(drop),
         "orqen.v1.UpdatePolicyRequest" => accounts::policy(&read(message)).map(drop),
         _ => Ok(()),
     };

@@ -15,6 +15,7 @@ mod keys;
 mod openapi;
 mod page;
 mod reason;
+mod revocations;
 pub mod status;
 mod tools;
 mod usage;

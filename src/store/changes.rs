@@ -8,14 +8,15 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait,
-    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, sea_query::Query,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, QueryFilter,
+    QueryOrder, QuerySelect, Value, sea_query::Query,
 };
 use uuid::Uuid;
 
 use crate::{
     domain::key::{AccountId, KeyId},
     store::{
+        bulk,
         database::{Database, bounded},
         entity::{change, change_counter},
         error::StoreError,
@@ -116,24 +117,45 @@ pub(super) async fn record(
     entity: Entity,
     revision: i64,
 ) -> Result<(), DbErr> {
+    record_all(transaction, now, &[(entity, revision)]).await
+}
+
+/// The same for many changes, in their order.
+pub(super) async fn record_all(
+    transaction: &DatabaseTransaction,
+    now: DateTime<Utc>,
+    changes: &[(Entity, i64)],
+) -> Result<(), DbErr> {
+    let count = changes.len() as i64;
+    if count == 0 {
+        return Ok(());
+    }
     let next = Query::update()
         .table(change_counter::Entity)
-        .value(change_counter::Column::Value, change_counter::Column::Value.into_expr().add(1))
+        .value(change_counter::Column::Value, change_counter::Column::Value.into_expr().add(count))
         .returning_col(change_counter::Column::Value)
         .take();
     let row = transaction.query_one(&next).await?;
-    let seq: i64 = row.ok_or(DbErr::RecordNotUpdated)?.try_get_by_index(0)?;
-    let (kind, entity_id) = match entity {
-        Entity::Key(id) => (KEY, id.0),
-        Entity::Account(id) => (ACCOUNT, id.0),
-    };
-    let row = change::Model { seq, entity: kind.to_owned(), entity_id, revision, at: now };
-    change::Entity::insert(row.into_active_model().reset_all()).exec_without_returning(transaction).await?;
-    if seq % PRUNED_EVERY == 0 {
+    let last: i64 = row.ok_or(DbErr::RecordNotUpdated)?.try_get_by_index(0)?;
+    let rows: Vec<_> =
+        (last - count + 1..).zip(changes).map(|(seq, change)| row_of(seq, *change, now)).collect();
+    bulk::execute(transaction, INSERT, rows.into_iter()).await?;
+    if last / PRUNED_EVERY != (last - count) / PRUNED_EVERY {
         let old = change::Entity::delete_many().filter(change::Column::At.lt(now - KEPT));
         old.exec(transaction).await?;
     }
     Ok(())
+}
+
+const INSERT: (&str, &str) =
+    (r#"INSERT INTO "change" ("seq", "entity", "entity_id", "revision", "at") VALUES"#, "");
+
+fn row_of(seq: i64, (entity, revision): (Entity, i64), now: DateTime<Utc>) -> [Value; 5] {
+    let (kind, entity_id) = match entity {
+        Entity::Key(id) => (KEY, id.0),
+        Entity::Account(id) => (ACCOUNT, id.0),
+    };
+    [seq.into(), kind.into(), entity_id.into(), revision.into(), now.into()]
 }
 
 fn change_from_row(row: &change::Model) -> Option<Change> {

@@ -3,7 +3,7 @@
 //! Each write is one transaction that locks what it decides by, bumps the key's revision and records the change;
 //! so concurrent writes queue and none is lost. Whether a change is allowed is not decided here: callers hand the
 //! decision in as a closure that sees the key under the lock. Making keys is in `creation`, ending them in
-//! `revocation`, the look-up by secret in `authentication`.
+//! `revocation` and `sweep`, the look-up by secret in `authentication`.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -26,12 +26,14 @@ use crate::{
 mod authentication;
 mod creation;
 mod revocation;
+mod sweep;
 
 pub use authentication::KeyBySecret;
 pub(in crate::store) use authentication::touch;
 pub(in crate::store) use creation::insert;
 pub use creation::{CreateKeyError, NewKey};
 pub use revocation::{Revocation, RevokeKeyError};
+pub use sweep::{KeysMeant, Swept};
 
 /// Which keys of an account are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::*;
 use crate::{
     domain::key::{Key, Scope},
-    store::{CreateKeyError, KeyPage, UpdateKeyError},
+    store::{Change, CreateKeyError, Entity, KeyPage, KeysMeant, Swept, UpdateKeyError},
 };
 
 const PAGE: KeyPage = KeyPage { size: 100, before: None, include_revoked: false };
@@ -251,6 +251,45 @@ async fn revoking_again_keeps_the_first_time() {
         let again = keys.revoke_any(key.id).await.unwrap().unwrap();
         assert_eq!((again.key, again.earlier), (Some(first), true));
         assert_eq!(world.store.changes().latest().await.unwrap(), seq);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sweep_ends_what_is_meant_in_steps_and_records_each() {
+    on_every_store(async |world| {
+        let (account, other) = (world.account("a").await.id, world.account("b").await.id);
+        let keys = world.store.keys();
+        keys.create(new_key(other, "other")).await.unwrap();
+        let mut made = Vec::new();
+        for number in 0..1_003_usize {
+            let created_by = if number % 500 == 0 { "jwt:ann" } else { "cli" };
+            let new = NewKey { created_by: created_by.to_owned(), ..new_key(account, "k") };
+            made.push(keys.create(new).await.unwrap().id);
+        }
+        keys.revoke(account, made[1000]).await.unwrap();
+        let seen = world.store.changes().latest().await.unwrap();
+        let meant = KeysMeant { created_by: Some("jwt:ann".to_owned()), created_before: None };
+        let first = keys.sweep(account, &meant, None).await.unwrap();
+        assert_eq!((first.revoked.as_slice(), first.next), (&[made[500]][..], Some(made[2])));
+        let second = keys.sweep(account, &meant, first.next).await.unwrap();
+        assert_eq!((second.revoked.as_slice(), second.next), (&[made[0]][..], None));
+        let changes = world.store.changes().since(seen, 10).await.unwrap().changes;
+        let change = |seq, key| Change { seq, entity: Entity::Key(key), revision: 2 };
+        assert_eq!(changes, [change(seen + 1, made[500]), change(seen + 2, made[0])]);
+
+        let all = KeysMeant::default();
+        let first = keys.sweep(account, &all, None).await.unwrap();
+        assert_eq!((first.revoked.len(), first.next), (1_000, Some(made[1])));
+        let rest = keys.sweep(account, &all, first.next).await.unwrap();
+        assert_eq!(rest, Swept { revoked: vec![], next: None });
+        assert_eq!(world.store.changes().latest().await.unwrap(), seen + 1_002);
+        let page = world.store.changes().since(seen + 2, 2_000).await.unwrap();
+        assert!(!page.gap && page.changes.len() == 1_000);
+        assert_eq!(keys.sweep(account, &all, None).await.unwrap(), Swept { revoked: vec![], next: None });
+        assert_eq!(keys.list(other, &PAGE).await.unwrap().len(), 1);
+        let early = KeysMeant { created_before: Some(world.now()), ..KeysMeant::default() };
+        assert_eq!(keys.sweep(other, &early, None).await.unwrap().revoked, []);
     })
     .await;
 }

@@ -37,6 +37,7 @@ const SURFACE: &[(&str, Needs, &[&str])] = &[
     ("AccountService/GetAccount", Needs::Operator, &["GET /v1/accounts/{account_id}"]),
     ("AccountService/GetMe", Needs::Any, &["GET /v1/account/me"]),
     ("AccountService/ListAccounts", Needs::Operator, &["GET /v1/accounts"]),
+    ("AccountService/RevokeKeys", Needs::Operator, &["POST /v1/accounts/{account_id}/keys/revoke"]),
     ("AccountService/UpdatePolicy", Needs::Operator, &["PATCH /v1/accounts/{account_id}/policy"]),
     ("ChatService/CreateChatCompletion", Needs::Chat, &[]),
     ("ChatService/CreateRawChatCompletion", Needs::Chat, &["POST /v1/chat/completions"]),

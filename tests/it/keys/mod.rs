@@ -7,6 +7,7 @@ mod granting;
 mod holding;
 mod listing;
 mod revisions;
+mod revoking;
 mod toollists;
 
 use serde_json::Value;

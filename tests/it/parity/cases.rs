@@ -44,10 +44,21 @@ fn case<M: Message>(
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [creating(), listing(), updating(), toollists(), others(), tools(), usage(), accounts(), policies()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        creating(),
+        listing(),
+        updating(),
+        toollists(),
+        others(),
+        tools(),
+        usage(),
+        accounts(),
+        policies(),
+        revocations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn list(values: &[&str]) -> Option<v1::StringList> {
@@ -325,6 +336,27 @@ fn accounts() -> Vec<Case> {
         case("AccountService/GetAccount", "no UUID", false, |_| v1::GetAccountRequest {
             account_id: "a".into(),
         }),
+    ]
+}
+
+fn revocations() -> Vec<Case> {
+    let revoke = "AccountService/RevokeKeys";
+    let of = |created_by: Option<&'static str>, created_before, all: Option<bool>| {
+        move |turn: &Turn| v1::RevokeKeysRequest {
+            account_id: turn.account.clone(),
+            created_by: created_by.map(str::to_owned),
+            created_before,
+            all,
+        }
+    };
+    let nobody =
+        |_: &Turn| v1::RevokeKeysRequest { account_id: NOBODY.into(), all: Some(true), ..Default::default() };
+    vec![
+        case(revoke, "what nobody made, long ago", true, of(Some("jwt:nobody"), Some(IN_2000), None)),
+        case(revoke, "no condition", false, of(None, None, None)),
+        case(revoke, "not all and no condition", false, of(None, None, Some(false))),
+        case(revoke, "all and a condition", false, of(Some(""), None, Some(true))),
+        case(revoke, "an account that is not there", false, nobody),
     ]
 }
 

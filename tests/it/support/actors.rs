@@ -115,6 +115,16 @@ impl Operator {
         self.jwt_rest.patch(&format!("/v1/accounts/{account}/policy"), &policy).await
     }
 
+    /// Whoever holds a key that was made elsewhere.
+    pub(crate) fn agent(&self, issued: &Value) -> Agent {
+        Agent::new(self.address, issued["key"].as_str().unwrap())
+    }
+
+    /// Revokes keys of an account.
+    pub(crate) async fn revoke_keys(&self, account: &str, which: Value) -> Answer {
+        self.jwt_rest.post(&format!("/v1/accounts/{account}/keys/revoke"), &which).await
+    }
+
     pub(crate) async fn create_account(&self, name: &str) -> Answer {
         self.jwt_rest.post("/v1/accounts", &json!({"name": name})).await
     }
