@@ -3,6 +3,7 @@
 
 mod changing;
 mod creating;
+mod escalating;
 mod granting;
 mod holding;
 mod listing;
