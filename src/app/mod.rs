@@ -276,9 +276,7 @@ fn embedder(
 
 fn rest_options(config: &Config) -> rest::Options {
     rest::Options {
-        package: service::PACKAGE.into(),
-        access_option: service::ACCESS_OPTION.into(),
-        header_option: service::HEADER_OPTION.into(),
+        names: service::route_names(),
         chat_body: config.limits.chat_body,
         account_body: config.limits.account_body,
         json_depth: config.limits.json_depth,

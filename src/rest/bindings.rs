@@ -12,7 +12,7 @@ use prost_reflect::{
 };
 
 use super::{
-    Options,
+    Names,
     headers::{self, HeaderField},
     scalar,
     shape::{self, Shape},
@@ -115,8 +115,8 @@ pub enum BindingProblem {
 }
 
 /// Every binding of every method in `package`, in the order of the descriptors.
-pub(super) fn read(pool: &DescriptorPool, options: &Options) -> Result<Vec<Binding>, BindingError> {
-    let Options { package, access_option: access, header_option: header, .. } = options;
+pub(super) fn read(pool: &DescriptorPool, names: &Names) -> Result<Vec<Binding>, BindingError> {
+    let Names { package, access_option: access, header_option: header, .. } = names;
     let missing = |name: &str| BindingError { method: name.to_owned(), problem: BindingProblem::Missing };
     let access_option = pool.get_extension_by_name(access).ok_or_else(|| missing(access))?;
     let header_option = pool.get_extension_by_name(header).ok_or_else(|| missing(header))?;

@@ -55,9 +55,9 @@ use self::{
 /// The deepest JSON that can be configured: the readers recurse, and a worker's stack is 2 MiB.
 const DEEPEST_JSON: usize = 512;
 
-/// Where the rules stand and what requests may cost.
+/// By which names what the protos say of the routes is found.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct Names {
     /// The package whose methods are bound: `orqen.v1`.
     pub package: String,
     /// The full name of the method option that says who may call, a message with the fields `grpc_only` and
@@ -65,6 +65,16 @@ pub struct Options {
     pub access_option: String,
     /// The full name of the field option that names a header: `orqen.v1.header`.
     pub header_option: String,
+    /// The full name of the field option that says which values a field takes, for the description alone:
+    /// `orqen.v1.bounds`.
+    pub bounds_option: String,
+}
+
+/// Where the rules stand and what requests may cost.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// By which names the rules are found.
+    pub names: Names,
     /// The largest body, in bytes.
     pub account_body: usize,
     /// The largest body of methods with `chat_body`, in bytes.
@@ -83,20 +93,16 @@ pub struct Transcoder<B> {
     backend: B,
 }
 
-/// Every binding of the methods in `package`: each rule and each of its aliases, in the order of the descriptors.
+/// Every binding of the package's methods: each rule and each of its aliases, in the order of the descriptors.
 /// Errors name the first method that cannot be served.
-pub fn bindings(
-    pool: &DescriptorPool,
-    package: &str,
-    access_option: &str,
-) -> Result<Vec<Binding>, BindingError> {
-    bindings::read(pool, package, access_option)
+pub fn bindings(pool: &DescriptorPool, names: &Names) -> Result<Vec<Binding>, BindingError> {
+    bindings::read(pool, names)
 }
 
 impl<B: Backend> Transcoder<B> {
     /// Reads the rules of every method in the package. Errors name the first method that cannot be served.
     pub fn new(pool: &DescriptorPool, options: Options, backend: B) -> Result<Self, BindingError> {
-        let bindings = bindings::read(pool, &options)?;
+        let bindings = bindings::read(pool, &options.names)?;
         Ok(Self { router: Router::new(bindings)?, options, backend })
     }
 

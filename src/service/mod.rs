@@ -42,7 +42,7 @@ pub use self::{
     backend::{Backend, respond},
     failures::chat_status,
     guard::{Guard, GuardLayer, Unguarded},
-    openapi::{ACCESS_OPTION, HEADER_OPTION, PACKAGE, openapi},
+    openapi::{openapi, route_names},
     reason::Reason,
     status::Failure,
 };

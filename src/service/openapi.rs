@@ -10,12 +10,15 @@ use crate::{
     service::Reason,
 };
 
-/// The package whose routes are described.
-pub const PACKAGE: &str = "orqen.v1";
-/// The method option that says who may call.
-pub const ACCESS_OPTION: &str = "orqen.v1.access";
-/// The field option that says which header carries it.
-pub const HEADER_OPTION: &str = "orqen.v1.header";
+/// By which names the routes are found in our protos.
+pub fn route_names() -> rest::Names {
+    rest::Names {
+        package: "orqen.v1".into(),
+        access_option: "orqen.v1.access".into(),
+        header_option: "orqen.v1.header".into(),
+        bounds_option: "orqen.v1.bounds".into(),
+    }
+}
 
 /// The OpenAPI 3.1 description of every route, as `/openapi.json` serves it and `orqen openapi` prints it.
 pub fn openapi() -> Result<Value, BindingError> {
@@ -32,14 +35,13 @@ pub fn openapi() -> Result<Value, BindingError> {
             "description": "An Orqen key (`sk-orq-…`), or a JWT of the configured issuer.",
         }),
         error: error(),
-        bounds_option: "orqen.v1.bounds",
         raw: BTreeMap::from([(
             "orqen.v1.ChatService.CreateRawChatCompletion",
             (chat_request(), chat_answer()),
         )]),
     };
-    let bindings = rest::bindings(&proto::POOL, PACKAGE, (ACCESS_OPTION, HEADER_OPTION))?;
-    Ok(rest::openapi(&bindings, ACCESS_OPTION, about))
+    let names = route_names();
+    Ok(rest::openapi(&rest::bindings(&proto::POOL, &names)?, &names, about))
 }
 
 fn error() -> Value {

@@ -17,7 +17,9 @@ use self::{
     schema::{Schemas, Side},
 };
 use super::{
+    Names,
     bindings::{Binding, BodyRule},
+    headers::HeaderField,
     names::Taken,
 };
 
@@ -30,8 +32,6 @@ pub struct About<'a> {
     pub credential: Value,
     /// The schema of the body of an answer that is no success.
     pub error: Value,
-    /// The full name of the field option that says which values a field takes: `orqen.v1.bounds`.
-    pub bounds_option: &'a str,
     /// Of each method that carries bytes as they are, by its full name: the schema of its request's JSON and the
     /// `content` object of its answer.
     pub raw: BTreeMap<&'a str, (Value, Value)>,
@@ -41,12 +41,14 @@ pub struct About<'a> {
 const CREDENTIAL: &str = "key";
 
 /// The description of these bindings.
-pub fn document(bindings: &[Binding], access_option: &str, about: About<'_>) -> Value {
+pub fn document(bindings: &[Binding], names: &Names, about: About<'_>) -> Value {
     let pool = bindings.first().map(|binding| binding.method.descriptor.parent_pool().clone());
     let mut writer = Writer {
-        access_option,
+        access_option: &names.access_option,
         comments: Comments::of(bindings.iter().map(|binding| &binding.method.descriptor)),
-        schemas: Schemas::new(pool.as_ref().and_then(|pool| pool.get_extension_by_name(about.bounds_option))),
+        schemas: Schemas::new(
+            pool.as_ref().and_then(|pool| pool.get_extension_by_name(&names.bounds_option)),
+        ),
         raw: &about.raw,
     };
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
@@ -137,12 +139,20 @@ impl Writer<'_> {
                 "schema": self.schemas.scalar_parameter(field),
             }));
         }
+        for HeaderField { spelling, field, .. } in &binding.by_header {
+            parameters.push(json!({
+                "name": spelling,
+                "in": "header",
+                "description": self.comments.of_field(field),
+                "schema": self.schemas.header(spelling, field),
+            }));
+        }
         let by_body = match &binding.body {
             BodyRule::Whole => return parameters,
             BodyRule::Field(field) => Some(field),
             BodyRule::None => None,
         };
-        let taken = Taken { by_path: &binding.by_path, mask: binding.mask.as_ref(), by_body };
+        let taken = Taken { by_body, ..Taken::of(binding) };
         for field in binding.method.descriptor.input().fields().filter(|field| taken.why(field).is_none()) {
             let Some(schema) = self.schemas.query_parameter(&field) else { continue };
             parameters.push(json!({
@@ -162,7 +172,7 @@ impl Writer<'_> {
             BodyRule::Field(field) => self.schemas.field(field, Side::Request),
             BodyRule::Whole if binding.method.raw => self.raw.get(method.full_name())?.0.clone(),
             BodyRule::Whole => {
-                let taken = Taken { by_path: &binding.by_path, mask: binding.mask.as_ref(), by_body: None };
+                let taken = Taken::of(binding);
                 self.schemas.request(&method.input(), &taken, &self.comments)
             }
         };
@@ -196,7 +206,15 @@ impl Writer<'_> {
                 json!({"application/json": {"schema": self.schemas.message(&method.output(), Side::Answer)}})
             }
         };
-        json!({"description": if description.is_empty() { "Done.".to_owned() } else { description }, "content": content})
+        let description = if description.is_empty() { "Done.".to_owned() } else { description };
+        let mut answer = json!({"description": description, "content": content});
+        for HeaderField { spelling, field, .. } in &binding.in_headers {
+            answer["headers"][spelling] = json!({
+                "description": self.comments.of_field(field),
+                "schema": self.schemas.header(spelling, field),
+            });
+        }
+        answer
     }
 
     fn tags(&self, bindings: &[Binding]) -> Vec<Value> {

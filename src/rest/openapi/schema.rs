@@ -155,6 +155,16 @@ impl Schemas {
         schema
     }
 
+    /// The schema of a field as a header carries it.
+    pub(super) fn header(&mut self, spelling: &str, field: &FieldDescriptor) -> Value {
+        match spelling {
+            // As HTTP writes entity tags.
+            "If-Match" => json!({"type": "string", "pattern": "^(\\*|\"[0-9]{1,18}\")$"}),
+            "ETag" => json!({"type": "string", "pattern": "^\"[0-9]{1,18}\"$"}),
+            _ => self.scalar_parameter(field),
+        }
+    }
+
     /// The schema of a query's parameter; `None` for what a query cannot give.
     pub(super) fn query_parameter(&mut self, field: &FieldDescriptor) -> Option<Value> {
         let element = match field.kind() {

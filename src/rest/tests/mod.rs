@@ -99,11 +99,18 @@ struct Answer {
     text: String,
 }
 
-fn options(package: &str) -> Options {
-    Options {
+fn names(package: &str) -> super::Names {
+    super::Names {
         package: package.to_owned(),
         access_option: "orqen.v1.access".to_owned(),
         header_option: "orqen.v1.header".to_owned(),
+        bounds_option: "orqen.v1.bounds".to_owned(),
+    }
+}
+
+fn options(package: &str) -> Options {
+    Options {
+        names: names(package),
         account_body: 1 << 20,
         chat_body: 32 << 20,
         json_depth: 128,

@@ -114,7 +114,8 @@ fn names_that_are_not_in_the_pool_are_refused() {
         ("orqen.v1", "orqen.v1.access", "a.b", "a.b"),
     ] {
         let (access_option, header_option) = (access.to_owned(), header.to_owned());
-        let options = super::Options { access_option, header_option, ..options(package) };
+        let names = crate::rest::Names { access_option, header_option, ..super::names(package) };
+        let options = super::Options { names, ..options(package) };
         let error = Transcoder::new(&POOL, options, std::sync::Arc::new(Scripted::default())).err().unwrap();
         assert_eq!(error.to_string(), format!("{missing}: is not in the descriptor pool"));
     }
