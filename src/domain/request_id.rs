@@ -50,6 +50,13 @@ impl RequestId {
         bytes
     }
 
+    /// The millisecond that it was made in; `None` of bits that no clock said.
+    pub fn made_at(&self) -> Option<DateTime<Utc>> {
+        let mut millis = [0; 8];
+        millis[2..].copy_from_slice(&self.bytes()[..6]);
+        DateTime::from_timestamp_millis(i64::from_be_bytes(millis))
+    }
+
     /// As it stands in `x-request-id`.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("written from ASCII only")
@@ -79,6 +86,7 @@ mod tests {
         let mut ids = [1_800_000_000_000, 1_800_000_000_001, 1_900_000_000_000, 1_800_000_000_001]
             .map(|millis| RequestId::generate(at(millis), &mut rng));
         assert!(ids[0].as_str() < ids[1].as_str() && ids[1].as_str() < ids[2].as_str());
+        assert_eq!(ids[2].made_at(), Some(at(1_900_000_000_000)));
         ids.sort_unstable_by_key(|id| id.bytes());
         assert!(ids.windows(2).all(|pair| pair[0] != pair[1]));
         assert_eq!((ids[0].as_str().len(), &ids[0].as_str()[..4]), (36, "req_"));

@@ -66,7 +66,10 @@ impl Database {
             .busy_timeout(STATEMENT)
             .synchronous(SqliteSynchronous::Full)
             .disable_statement_logging();
-        let writes = open_writer(options.clone().journal_mode(SqliteJournalMode::Wal)).await?;
+        // A batch of usage changes a thousand pages: with the default of 2 MB half of them would be written and read
+        // again within the transaction.
+        let writes = options.clone().journal_mode(SqliteJournalMode::Wal).pragma("cache_size", "-8000");
+        let writes = open_writer(writes).await?;
         // `query_only` makes a write that was sent to the readers by mistake fail in the first test of it.
         let reads = SqlitePoolOptions::new()
             .max_connections(connections)

@@ -180,6 +180,14 @@ async fn records_and_sums_are_written_together_or_not_at_all() {
     .await;
 }
 
+/// An id that was made at this time, and ends with the number.
+fn id_of(number: u8, at: DateTime<Utc>) -> RequestId {
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&at.timestamp_millis().to_be_bytes()[2..]);
+    bytes[15] = number;
+    RequestId::from_bytes(bytes)
+}
+
 /// A record of which every figure is another one.
 fn record(account: AccountId, number: u8, at: DateTime<Utc>) -> Record {
     Record {
@@ -198,7 +206,7 @@ fn record(account: AccountId, number: u8, at: DateTime<Utc>) -> Record {
         recall_misses: 19,
         tokens: Tokens { prompt: Some(20), completion: Some(21), cached: Some(22) },
         saved: Saved { pruning: 23, lists: 24 },
-        ..Record::begun(RequestId::from_bytes([number; 16]), account, Some(KeyId(Uuid::nil())), at)
+        ..Record::begun(id_of(number, at), account, Some(KeyId(Uuid::nil())), at)
     }
 }
 
@@ -217,7 +225,7 @@ fn with_sums(records: Vec<Record>) -> Batch {
 async fn listed(world: &World, account: AccountId, filter: &RecordFilter) -> Vec<u8> {
     let page = RecordPage { size: 100, before: None };
     let records = world.store.usage().requests(account, filter, page).await.unwrap().records;
-    records.iter().map(|record| record.id.bytes()[0]).collect()
+    records.iter().map(|record| record.id.bytes()[15]).collect()
 }
 
 #[tokio::test]
@@ -225,15 +233,34 @@ async fn what_is_written_of_a_request_is_read_back() {
     on_every_store(async |world| {
         let account = AccountId(Uuid::now_v7());
         let full = record(account, 1, world.now());
-        let bare = Record::begun(RequestId::from_bytes([2; 16]), account, None, world.now());
+        let bare = Record::begun(id_of(2, world.now()), account, None, world.now());
         world.store.usage().write(&batch(Vec::new(), vec![full.clone(), bare.clone()])).await.unwrap();
         let found = async |id| world.store.usage().request(account, id).await.unwrap();
         // PostgreSQL keeps no U+0000.
         assert_eq!(found(full.id).await, Some(Record { session: Some("s\u{fffd}".into()), ..full.clone() }));
         assert_eq!(found(bare.id).await, Some(bare));
-        assert_eq!(found(RequestId::from_bytes([3; 16])).await, None);
+        assert_eq!(found(id_of(3, world.now())).await, None);
+        assert_eq!(found(RequestId::from_bytes([0xff; 16])).await, None, "of no time");
         let foreign = world.store.usage().request(AccountId(Uuid::now_v7()), full.id).await.unwrap();
         assert_eq!(foreign, None, "another account's");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_is_found_by_its_id_among_many_and_however_long_its_body_took() {
+    on_every_store(async |world| {
+        let account = AccountId(Uuid::now_v7());
+        let begun = |number: u8, millis| {
+            let at = world.now() + TimeDelta::milliseconds(millis);
+            Record::begun(id_of(number, world.now()), account, None, at)
+        };
+        // Beside those of its moment: one that was there before the clock was set back, and a slow one.
+        let records = [(1, 0), (2, 0), (3, 1), (4, -900), (5, 60_000)].map(|(number, at)| begun(number, at));
+        world.store.usage().write(&batch(Vec::new(), records.to_vec())).await.unwrap();
+        for record in records {
+            assert_eq!(world.store.usage().request(account, record.id).await.unwrap(), Some(record));
+        }
     })
     .await;
 }
@@ -244,8 +271,7 @@ async fn requests_are_listed_newest_first_page_by_page_and_by_every_filter() {
         let account = AccountId(Uuid::now_v7());
         let start = world.now();
         let at = |seconds| start + TimeDelta::seconds(seconds);
-        let plain =
-            |number, seconds| Record::begun(RequestId::from_bytes([number; 16]), account, None, at(seconds));
+        let plain = |number, seconds| Record::begun(id_of(number, at(seconds)), account, None, at(seconds));
         let key = KeyId(Uuid::now_v7());
         let records = vec![
             plain(1, 0),
@@ -276,7 +302,7 @@ async fn requests_are_listed_newest_first_page_by_page_and_by_every_filter() {
             let records = world.store.usage().requests(account, &any(), page).await.unwrap().records;
             let Some(last) = records.last() else { break };
             before = Some((last.at, last.id));
-            pages.push(records.iter().map(|record| record.id.bytes()[0]).collect::<Vec<_>>());
+            pages.push(records.iter().map(|record| record.id.bytes()[15]).collect::<Vec<_>>());
         }
         assert_eq!(pages, [vec![5, 4], vec![3, 2], vec![1]]);
     })
@@ -293,7 +319,7 @@ async fn a_search_stops_after_so_many_records_and_the_next_goes_on_from_there() 
         let record = |number: u8| {
             let key = if number % 11 == 3 { quiet } else { busy };
             let at = world.now() + TimeDelta::hours(i64::from(number));
-            let id = RequestId::from_bytes([number; 16]);
+            let id = id_of(number, at);
             Record { model: Some(format!("m{}", number % 5)), ..Record::begun(id, account, Some(key), at) }
         };
         let records: Vec<_> = (0..40).map(record).collect();

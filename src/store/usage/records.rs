@@ -1,7 +1,7 @@
 //! The requests one by one: what is written of each and read back, one of them, and an end to the old ones. Pages
 //! of them are in `search`.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
     Value,
@@ -31,9 +31,19 @@ const FORGET_LOCK: i64 = MIGRATION_LOCK + 3;
 impl UsageStore {
     /// One of the account's requests; `None` if it has no such one.
     pub async fn request(&self, account: AccountId, id: RequestId) -> Result<Option<Record>, StoreError> {
-        let select = Entity::find()
+        let mut select = Entity::find()
             .filter(Column::Id.eq(Uuid::from_bytes(id.bytes())))
             .filter(Column::AccountId.eq(account.0));
+        if self.database.backend() == DbBackend::Sqlite {
+            let Some((from, to)) = id.made_at().and_then(begun_about) else { return Ok(None) };
+            // In the order of time: the search ends at the record, which is among the first.
+            select = select
+                .filter(Column::At.gte(from))
+                .filter(Column::At.lt(to))
+                .order_by_asc(Column::At)
+                .order_by_asc(Column::Id)
+                .limit(1);
+        }
         bounded(async { Ok(select.one(self.database.reads()).await?.map(record_from_row)) }).await
     }
 
@@ -94,6 +104,19 @@ impl UsageStore {
         .await
     }
 }
+
+/// Between which times the record of a request begins whose id is made at this one: a body may take a while to come,
+/// and the clock may have been set back meanwhile.
+fn begun_about(made: DateTime<Utc>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let from = made.checked_sub_signed(CLOCK_STEP)?;
+    let to = made.checked_add_signed(BODY)?;
+    (from.year() >= 1 && to.year() <= 9999).then_some((from, to))
+}
+
+/// How far a clock may step back between a request's id and its record.
+const CLOCK_STEP: TimeDelta = TimeDelta::seconds(1);
+/// How long a body may take to come: the most that `limits.body_timeout` takes.
+const BODY: TimeDelta = TimeDelta::hours(1);
 
 /// A column, and what of a record goes into it.
 type Written = (Column, fn(&Record) -> Value);
