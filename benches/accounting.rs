@@ -48,8 +48,8 @@ const SOAKED: u32 = 2_000_000;
 const LINES: u32 = 10;
 const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
 const KEYS: u128 = 1_000;
-/// Records that are sent before the writer is waited for: three quarters of what it may hold.
-const AHEAD: u32 = 12_288;
+/// Records that are sent before the writer is waited for: what its queue holds.
+const AHEAD: u32 = 8_192;
 
 const WIDE: Rules = Rules {
     requests_per_minute: Some(60_000_000),
