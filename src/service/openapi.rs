@@ -77,10 +77,37 @@ fn chat_request() -> Value {
             "model": {"type": "string", "description": "`gpt-4o`, or `openai/gpt-4o` to name the upstream."},
             "messages": {"type": "array", "items": {"type": "object"}},
             "stream": {"type": ["boolean", "null"]},
-            "tools": {"type": "array", "items": {"type": "object"}},
-            "tool_choice": {"type": ["string", "object"]},
+            "tools": {"type": "array", "items": tool()},
+            "tool_choice": {"anyOf": [{"type": "object"}, {"enum": ["none", "auto", "required", null]}]},
         },
     })
+}
+
+/// A tool as a request offers it: a function, a custom tool, or one that the provider runs.
+fn tool() -> Value {
+    let named = json!({
+        "type": "object",
+        "required": ["name"],
+        "properties": {"name": {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+$"}},
+    });
+    let of = |kind: &str| {
+        json!({
+            "type": "object",
+            "required": ["type", kind],
+            "properties": {"type": {"const": kind}, kind: named},
+        })
+    };
+    let hosted = json!({
+        "type": "object",
+        "required": ["type"],
+        "properties": {"type": {
+            "type": "string",
+            "pattern": "^[a-z0-9_]+$",
+            "not": {"enum": ["function", "custom"]},
+        }},
+        "not": {"anyOf": [{"required": ["function"]}, {"required": ["custom"]}, {"required": ["name"]}]},
+    });
+    json!({"anyOf": [of("function"), of("custom"), hosted]})
 }
 
 fn chat_answer() -> Value {

@@ -89,7 +89,7 @@ impl Schemas {
         let list = field.is_list() || field.is_map();
         let absent = match side {
             // In a request `null` is the same as leaving out.
-            Side::Request => !self.is_required(field),
+            Side::Request => !self.says(field, "required") && !self.says(field, "neverNull"),
             Side::Answer => !list && (field.supports_presence() || matches!(field.kind(), Kind::Enum(_))),
         };
         if absent { nullable(schema) } else { schema }
@@ -105,7 +105,7 @@ impl Schemas {
         let fields: Vec<_> = message.fields().filter(|field| taken.why(field).is_none()).collect();
         let required: Vec<_> = fields
             .iter()
-            .filter(|field| self.is_required(field))
+            .filter(|field| self.says(field, "required"))
             .map(|field| field.name().to_owned())
             .collect();
         let mut schema = json!({
@@ -159,7 +159,7 @@ impl Schemas {
     pub(super) fn header(&mut self, spelling: &str, field: &FieldDescriptor) -> Value {
         match spelling {
             // As HTTP writes entity tags.
-            "If-Match" => json!({"type": "string", "pattern": "^(\\*|\"[0-9]{1,18}\")$"}),
+            "If-Match" => json!({"type": "string", "minLength": 1, "pattern": "^(\\*|\"[0-9]{1,18}\")$"}),
             "ETag" => json!({"type": "string", "pattern": "^\"[0-9]{1,18}\"$"}),
             _ => self.scalar_parameter(field),
         }
@@ -214,16 +214,17 @@ impl Schemas {
         }
     }
 
-    fn is_required(&self, field: &FieldDescriptor) -> bool {
-        self.bounds_of(field).is_some_and(|bounds| bounds.get("required") == Some(&Value::Bool(true)))
+    /// Whether the option says this of the field.
+    fn says(&self, field: &FieldDescriptor, what: &str) -> bool {
+        self.bounds_of(field).is_some_and(|bounds| bounds.get(what) == Some(&Value::Bool(true)))
     }
 
-    /// Adds what the option says: its members are keywords of JSON Schema, those that end in `_entries` for the
+    /// Adds what the option says: its members are keywords of JSON Schema, those that begin with `entry` for the
     /// entries of a list.
     fn bound(&self, field: &FieldDescriptor, schema: &mut Value) {
         for (keyword, value) in self.bounds_of(field).into_iter().flatten() {
             match keyword.strip_prefix("items.") {
-                _ if keyword == "required" => {}
+                _ if keyword == "required" || keyword == "neverNull" => {}
                 Some(keyword) => schema["items"][keyword] = value,
                 None => schema[keyword] = value,
             }
