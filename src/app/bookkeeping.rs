@@ -1,4 +1,5 @@
-//! Usage and limits: the writer that drains the recorder, the task that deletes what is too old, and those who are
+//! Usage and limits: the writer that drains the recorder, the task that deletes what is too old (calls
+//! that were to be made once as well), and those who are
 //! told of each record: the limiter, of what was saved, the figures and the exporter of spans.
 
 use std::{sync::Arc, time::Duration};
@@ -11,7 +12,7 @@ use crate::{
     config::{self, Config},
     domain::usage::{Batch, Record},
     limits::{Days, RateLimiter, SeedError, Subject, SubjectId, Timing},
-    store::{Of, Store, StoreError},
+    store::{Of, REMEMBERED, Store, StoreError},
     telemetry::{
         Metrics,
         otel::{self, LostSpans, Spans},
@@ -127,6 +128,9 @@ async fn forget_once(store: &Store, clock: &SharedClock, config: &config::Usage)
         tokio::time::sleep(PAUSE).await;
     }
     store.usage().forget_writers(now - WRITERS).await?;
+    while store.keys().forget_calls(now - REMEMBERED, AT_ONCE).await? > 0 {
+        tokio::time::sleep(PAUSE).await;
+    }
     if deleted > 0 {
         tracing::info!(deleted, "old records were deleted");
     }

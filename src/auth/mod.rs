@@ -176,6 +176,11 @@ impl Authenticator {
             None => self.look_up_from(source, &secret).await?,
         };
         let key = cell.key.load();
+        // Asked of every request, and of the key as it is now: a rotation ends a secret here with the change of its
+        // key, and the end of an overlap is nobody's change at all.
+        if !key.opened_by(cell.generation.number, now) {
+            return Err(AuthError::Unknown);
+        }
         match key.status(now) {
             KeyStatus::Active => {}
             status => return Err(AuthError::Inactive(status)),

@@ -121,7 +121,8 @@ static UNBOUND: Toollist = Toollist::unbound();
 
 impl Caller {
     /// The same caller as it is at `now`. A request is let in by its headers, and its body may take a minute: what is
-    /// done with it must not go by rights that were taken away in the meantime.
+    /// done with it must not go by rights that were taken away in the meantime. A secret that ended in the meantime is
+    /// none of them: it opens the door no more, and whoever is inside already goes on.
     pub fn at(&self, now: DateTime<Utc>) -> Result<Caller, Lapsed> {
         match self {
             Caller::Key(caller) => {

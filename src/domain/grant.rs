@@ -4,7 +4,7 @@
 //! only by a caller whose own holding covers it, before and after. So a restricted agent can neither lift its own
 //! restriction nor make itself a freer sibling.
 //!
-//! Every way to a key is decided here: `Wanted::granted` when one is made, `may_change` when one is changed. Both
+//! Every way to a key is decided here: `Wanted::granted` when one is made, `may_change` when one is changed or gets a new secret. Both
 //! take what the caller holds as `None` for an operator, who is bound by nothing. The tests walk every chain of
 //! calls over a lattice of keys, with an oracle that knows nothing of `covers`.
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::{
+    generation::LivingSecret,
     limits::{Limits, OwnLimits},
     policy::Policy,
     toollist::Toollist,
@@ -191,6 +192,8 @@ pub struct Key {
     pub revoked_at: Option<DateTime<Utc>>,
     /// When its secret was last replaced.
     pub rotated_at: Option<DateTime<Utc>>,
+    /// Its secrets that worked when this was read, newest first: one, or two while a rotation's overlap lasts.
+    pub secrets: Vec<LivingSecret>,
     /// Grows by one with every change.
     pub revision: i64,
 }
@@ -207,6 +210,11 @@ impl Key {
         } else {
             KeyStatus::Active
         }
+    }
+
+    /// Whether the secret of this number works at `now`, whatever the key's status is.
+    pub fn opened_by(&self, number: i32, now: DateTime<Utc>) -> bool {
+        self.secrets.iter().any(|secret| secret.number == number && secret.lives(now))
     }
 
     /// The limits that hold for the key under `policy`.

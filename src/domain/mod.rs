@@ -6,6 +6,7 @@
 pub mod caller;
 pub mod chat_answer;
 pub mod chat_request;
+pub mod generation;
 pub mod grant;
 pub mod json;
 pub mod key;

@@ -89,10 +89,21 @@ impl From<CreateKeyError> for Failure {
                     "the account has {max} keys, as many as its policy allows: revoke one, or have an operator raise max_keys"
                 ),
             ),
+            CreateKeyError::Reused => reused(),
             CreateKeyError::UnknownAccount => Failure::internal("the caller's account is gone"),
             CreateKeyError::Store(error) => error.into(),
         }
     }
+}
+
+/// Another request came under the same idempotency key.
+pub(super) fn reused() -> Failure {
+    Failure::new(
+        Reason::Conflict,
+        "another request was made with this `Idempotency-Key` in the last 24 hours, and this one differs from it: \
+         give a call that is wanted beside it a key of its own",
+    )
+    .about("idempotency_key")
 }
 
 impl From<Escalation> for Failure {

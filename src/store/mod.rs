@@ -38,8 +38,8 @@ pub use accounts::{AccountStore, CreateAccountError, UpdateAccountError};
 pub use changes::{Change, ChangeLog, Changes, Entity};
 pub use error::{Source, StoreError};
 pub use keys::{
-    CreateKeyError, KeyBySecret, KeyPage, KeyStore, KeysMeant, NewKey, Revocation, RevokeKeyError, Swept,
-    UpdateKeyError,
+    CreateKeyError, Issued, KeyBySecret, KeyPage, KeyStore, KeysMeant, NewKey, NewSecret, Once, REMEMBERED,
+    Revocation, RevokeKeyError, RotateKeyError, Rotation, Swept, UpdateKeyError,
 };
 pub use usage::{Found, KeyTotals, Of, RecordFilter, RecordPage, UsageStore};
 

@@ -9,9 +9,11 @@ use sea_orm::{
     EntityTrait, ExprTrait, FromQueryResult, QuerySelect, Select,
     sea_query::{Expr, Query},
 };
+use uuid::Uuid;
 
 use crate::{
     domain::{
+        generation::LivingSecret,
         key::{AccountId, Key, KeyId, Scope, Scopes, ToolMode},
         limits::OwnLimits,
         policy::{Account, Policy, PolicyValues, PruneMode},
@@ -37,9 +39,14 @@ impl KeyRow {
         key::Entity::find().expr_as(last_used_at(), "last_used_at")
     }
 
-    /// The key, or why it cannot be read.
-    pub(super) fn into_key(self) -> Result<Key, StoreError> {
-        key_from_row(self.row, self.last_used_at)
+    /// The key's id.
+    pub(super) fn id(&self) -> Uuid {
+        self.row.id
+    }
+
+    /// The key, with its secrets that work, newest first; or why it cannot be read.
+    pub(super) fn into_key(self, secrets: Vec<key_generation::Model>) -> Result<Key, StoreError> {
+        key_from_row(self.row, self.last_used_at, secrets)
     }
 }
 
@@ -56,8 +63,12 @@ pub(super) fn last_used_at() -> Expr {
     Expr::SubQuery(None, Box::new(latest.into()))
 }
 
-/// A key from its row.
-pub(super) fn key_from_row(row: key::Model, last_used_at: Option<DateTime<Utc>>) -> Result<Key, StoreError> {
+/// A key from its row and those of its secrets that work, newest first.
+pub(super) fn key_from_row(
+    row: key::Model,
+    last_used_at: Option<DateTime<Utc>>,
+    secrets: Vec<key_generation::Model>,
+) -> Result<Key, StoreError> {
     let corrupt = |source: crate::store::Source| StoreError::corrupt(format!("key {}", row.id), source);
     let list = |text: &Option<String>| text.as_deref().map(serde_json::from_str::<Vec<String>>).transpose();
     let allowed = list(&row.allowed_tools).map_err(|error| corrupt(error.into()))?;
@@ -65,6 +76,7 @@ pub(super) fn key_from_row(row: key::Model, last_used_at: Option<DateTime<Utc>>)
     let toollist = Toollist::new(allowed, denied).map_err(|violations| corrupt(violations.into()))?;
     let scopes: Vec<String> = serde_json::from_str(&row.scopes).map_err(|error| corrupt(error.into()))?;
     Ok(Key {
+        secrets: living_secrets(secrets, &row.prefix),
         id: KeyId(row.id),
         account_id: AccountId(row.account_id),
         name: row.name,
@@ -87,6 +99,19 @@ pub(super) fn key_from_row(row: key::Model, last_used_at: Option<DateTime<Utc>>)
         rotated_at: row.rotated_at,
         revision: row.revision,
     })
+}
+
+/// The secrets of a key from their rows. One that a binary of an earlier version made has no prefix of its own: it is
+/// the newest, whose prefix is the key's.
+pub(super) fn living_secrets(rows: Vec<key_generation::Model>, prefix: &str) -> Vec<LivingSecret> {
+    let secret = |row: key_generation::Model| LivingSecret {
+        number: row.generation,
+        prefix: row.prefix.unwrap_or_else(|| prefix.to_owned()),
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        last_used_at: row.last_used_at,
+    };
+    rows.into_iter().map(secret).collect()
 }
 
 /// The row of a key.

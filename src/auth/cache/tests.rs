@@ -38,6 +38,7 @@ fn key(revision: i64) -> Key {
         expires_at: None,
         revoked_at: None,
         rotated_at: None,
+        secrets: Vec::new(),
         revision,
     }
 }

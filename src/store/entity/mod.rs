@@ -14,6 +14,7 @@ pub(super) mod change;
 pub(super) mod change_counter;
 pub(super) mod key;
 pub(super) mod key_generation;
+pub(super) mod once;
 pub(super) mod policy;
 pub(super) mod usage_daily;
 pub(super) mod usage_record;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
-    FromQueryResult, Iterable, JoinType, QueryFilter, QueryResult, QuerySelect, RelationTrait, Select, Value,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, FromQueryResult,
+    Iterable, JoinType, QueryFilter, QueryOrder, QueryResult, QuerySelect, RelationTrait, Select, Value,
     sea_query::Expr,
 };
 
@@ -23,7 +23,7 @@ use crate::{
         database::bounded,
         entity::{account, key, key_generation, policy},
         error::StoreError,
-        keys::KeyStore,
+        keys::{KeyStore, generations::works},
         migration::MIGRATION_LOCK,
         rows::{account_from_rows, key_from_row, last_used_at, storable_time},
     },
@@ -52,9 +52,12 @@ impl KeyStore {
     pub async fn by_digest(&self, candidates: &[SecretDigest]) -> Result<Option<KeyBySecret>, StoreError> {
         let digests = candidates.iter().map(|digest| digest.0.to_vec());
         let now = self.database.clock.now();
-        let living = Condition::any()
-            .add(key_generation::Column::ExpiresAt.is_null())
-            .add(key_generation::Column::ExpiresAt.gt(now));
+        // Itself and, while a rotation's overlap lasts, the other: a key is always known with all of its secrets that
+        // work, and here in the same statement.
+        let secrets = key_generation::Entity::belongs_to(key_generation::Entity)
+            .from(key_generation::Column::KeyId)
+            .to(key_generation::Column::KeyId)
+            .into();
         let select = key_generation::Entity::find()
             .select_only()
             .column_as(key_generation::Column::Digest, "digest")
@@ -63,14 +66,21 @@ impl KeyStore {
             .join(JoinType::InnerJoin, key_generation::Relation::Key.def())
             .join(JoinType::InnerJoin, key::Relation::Account.def())
             .join(JoinType::InnerJoin, key::Relation::Policy.def())
+            .join_as(JoinType::InnerJoin, secrets, SECRET)
             .filter(key_generation::Column::Digest.is_in(digests))
-            .filter(living);
+            .filter(works(Expr::col((key_generation::Entity, key_generation::Column::ExpiresAt)), now))
+            .filter(works(Expr::col((SECRET, key_generation::Column::ExpiresAt)), now))
+            .order_by_desc(Expr::col((SECRET, key_generation::Column::Generation)));
+        let select = key_generation::Column::iter().fold(select, |select, column| {
+            let name = format!("secret_{}", sea_orm::IdenStatic::as_str(&column));
+            select.expr_as(Expr::col((SECRET, column)), name)
+        });
         let select = with_columns::<key::Entity>(select, "key_");
         let select = with_columns::<account::Entity>(select, "account_");
         let select = with_columns::<policy::Entity>(select, "policy_");
         bounded(async {
-            let found = select.into_model::<Found>().one(self.database.reads()).await?;
-            found.map(Found::into_key).transpose()
+            let found = select.into_model::<Found>().all(self.database.reads()).await?;
+            Found::into_key(found).transpose()
         })
         .await
     }
@@ -119,7 +129,11 @@ const TOUCH: (&str, &str) = (
      AND (key_generation.last_used_at IS NULL OR key_generation.last_used_at < used.at)",
 );
 
-/// A row of `by_digest`: four tables, each but the first under a prefix, since they share names.
+/// The secrets of the key that a secret belongs to.
+const SECRET: &str = "secret";
+
+/// A row of `by_digest`: one for each secret of the key that works. Each table but the first is under a prefix, since
+/// they share names.
 struct Found {
     digest: Vec<u8>,
     generation: i32,
@@ -127,6 +141,7 @@ struct Found {
     key: key::Model,
     account: account::Model,
     policy: policy::Model,
+    secret: key_generation::Model,
 }
 
 impl FromQueryResult for Found {
@@ -138,19 +153,24 @@ impl FromQueryResult for Found {
             key: key::Model::from_query_result(row, "key_")?,
             account: account::Model::from_query_result(row, "account_")?,
             policy: policy::Model::from_query_result(row, "policy_")?,
+            secret: key_generation::Model::from_query_result(row, "secret_")?,
         })
     }
 }
 
 impl Found {
-    fn into_key(self) -> Result<KeyBySecret, StoreError> {
-        let digest = self.digest.try_into().map_err(|_| {
-            StoreError::corrupt(format!("key {}", self.key.id), "a digest is not 32 bytes long")
-        })?;
-        let generation = Generation { key_id: KeyId(self.key.id), number: self.generation };
-        let key = key_from_row(self.key, self.last_used_at)?;
-        let account = account_from_rows(self.account, self.policy);
-        Ok(KeyBySecret { key, account, digest: SecretDigest(digest), generation })
+    fn into_key(rows: Vec<Self>) -> Option<Result<KeyBySecret, StoreError>> {
+        let mut rows = rows.into_iter();
+        let first = rows.next()?;
+        let secrets = [first.secret].into_iter().chain(rows.map(|row| row.secret)).collect();
+        let Ok(digest) = first.digest.try_into() else {
+            let what = format!("key {}", first.key.id);
+            return Some(Err(StoreError::corrupt(what, "a digest is not 32 bytes long")));
+        };
+        let generation = Generation { key_id: KeyId(first.key.id), number: first.generation };
+        let account = account_from_rows(first.account, first.policy);
+        let key = key_from_row(first.key, first.last_used_at, secrets);
+        Some(key.map(|key| KeyBySecret { key, account, digest: SecretDigest(digest), generation }))
     }
 }
 

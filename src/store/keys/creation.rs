@@ -14,9 +14,14 @@ use crate::{
         accounts,
         changes::{Entity, record},
         database::bounded,
-        entity::{key, key_generation},
+        entity::key,
         error::StoreError,
-        keys::{KeyStore, of_account},
+        keys::{
+            KeyStore,
+            generations::{self, NewSecret},
+            of_account,
+            once::{Claim, Issued, Once, claim},
+        },
         rows::{key_from_row, row_from_key, storable_text, storable_time},
     },
 };
@@ -62,6 +67,9 @@ pub enum CreateKeyError {
     /// There is no such account.
     #[error("there is no such account")]
     UnknownAccount,
+    /// Another call was made under the same idempotency key.
+    #[error("another call was made under this idempotency key")]
+    Reused,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -71,8 +79,19 @@ impl KeyStore {
     /// Makes a key, unless its account has `max_keys` that are not revoked. The count is taken under a lock on
     /// the policy: creates of one account queue, so that no burst of them slips past the limit.
     pub async fn create(&self, new: NewKey) -> Result<Key, CreateKeyError> {
+        self.create_once(new, None).await.map(|issued| issued.key)
+    }
+
+    /// The same; of calls that are the same one only the first makes a key.
+    pub async fn create_once(&self, new: NewKey, once: Option<&Once>) -> Result<Issued, CreateKeyError> {
         bounded(async {
             let transaction = self.database.begin().await?;
+            let now = self.database.clock.now();
+            match claim(&transaction, (new.account_id, new.id), once, now).await? {
+                Claim::Ours => {}
+                Claim::Earlier(key) => return Ok(Issued { key, earlier: true }),
+                Claim::Taken => return Err(CreateKeyError::Reused),
+            }
             let account = accounts::locked(&transaction, new.account_id).await?;
             let account = account.ok_or(CreateKeyError::UnknownAccount)?;
             if let Some(max) = account.policy.max_keys {
@@ -82,9 +101,9 @@ impl KeyStore {
                     return Err(CreateKeyError::KeyLimit { max });
                 }
             }
-            let key = insert(&transaction, self.database.clock.now(), new).await?;
+            let key = insert(&transaction, now, new).await?;
             transaction.commit().await.map_err(StoreError::from)?;
-            Ok(key)
+            Ok(Issued { key, earlier: false })
         })
         .await
     }
@@ -96,20 +115,13 @@ pub(in crate::store) async fn insert(
     now: DateTime<Utc>,
     new: NewKey,
 ) -> Result<Key, StoreError> {
-    let generation = key_generation::Model {
-        key_id: new.id.0,
-        generation: 1,
-        digest: new.digest.0.to_vec(),
-        pepper_version: i64::from(new.pepper_version),
-        created_at: now,
-        expires_at: None,
-        last_used_at: None,
-    };
+    let secret = NewSecret { prefix: new.prefix, digest: new.digest, pepper_version: new.pepper_version };
+    let generation = generations::row_of(new.id, 1, &secret, now);
     let row = row_from_key(&Key {
         id: new.id,
         account_id: new.account_id,
         name: new.name,
-        prefix: new.prefix,
+        prefix: secret.prefix,
         disabled: false,
         scopes: new.scopes,
         toollist: new.toollist,
@@ -121,14 +133,13 @@ pub(in crate::store) async fn insert(
         expires_at: new.expires_at.map(storable_time),
         revoked_at: None,
         rotated_at: None,
+        secrets: Vec::new(),
         revision: 1,
     });
     key::Entity::insert(row.clone().into_active_model().reset_all())
         .exec_without_returning(transaction)
         .await?;
-    key_generation::Entity::insert(generation.into_active_model().reset_all())
-        .exec_without_returning(transaction)
-        .await?;
+    generations::insert(transaction, generation.clone()).await?;
     record(transaction, now, Entity::Key(new.id), row.revision).await?;
-    key_from_row(row, None)
+    key_from_row(row, None, vec![generation])
 }

@@ -2,13 +2,13 @@
 //!
 //! Each write is one transaction that locks what it decides by, bumps the key's revision and records the change;
 //! so concurrent writes queue and none is lost. Whether a change is allowed is not decided here: callers hand the
-//! decision in as a closure that sees the key under the lock. Making keys is in `creation`, ending them in
-//! `revocation` and `sweep`, the look-up by secret in `authentication`.
+//! decision in as a closure that sees the key under the lock. Making keys is in `creation`, new secrets in `rotation`,
+//! ending keys in `revocation` and `sweep`, the look-up by secret in `authentication`.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, Select,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect, Select,
 };
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use crate::{
     store::{
         changes::{Entity, record},
         database::{Database, bounded},
-        entity::key,
+        entity::{key, key_generation},
         error::StoreError,
         rows::{KeyRow, row_from_key, storable_time},
     },
@@ -25,14 +25,20 @@ use crate::{
 
 mod authentication;
 mod creation;
+mod generations;
+mod once;
 mod revocation;
+mod rotation;
 mod sweep;
 
 pub use authentication::KeyBySecret;
 pub(in crate::store) use authentication::touch;
 pub(in crate::store) use creation::insert;
 pub use creation::{CreateKeyError, NewKey};
+pub use generations::NewSecret;
+pub use once::{Issued, Once, REMEMBERED};
 pub use revocation::{Revocation, RevokeKeyError};
+pub use rotation::{RotateKeyError, Rotation};
 pub use sweep::{KeysMeant, Swept};
 
 /// Which keys of an account are listed.
@@ -91,7 +97,7 @@ impl KeyStore {
         let select = select.order_by_desc(key::Column::Id).limit(u64::from(page.size));
         bounded(async {
             let rows = select.into_model::<KeyRow>().all(self.database.reads()).await?;
-            rows.into_iter().map(KeyRow::into_key).collect()
+            self.with_secrets(rows).await?.map(|(row, secrets)| row.into_key(secrets)).collect()
         })
         .await
     }
@@ -105,12 +111,14 @@ impl KeyStore {
         }
         let select = KeyRow::select().filter(key::Column::Id.is_in(ids.iter().map(|id| id.0)));
         let rows = bounded(async {
-            Ok::<_, StoreError>(select.into_model::<KeyRow>().all(self.database.reads()).await?)
+            let rows = select.into_model::<KeyRow>().all(self.database.reads()).await?;
+            self.with_secrets(rows).await
         });
-        let readable = |row: KeyRow| {
-            row.into_key().inspect_err(|error| tracing::error!(%error, "a key is left out of the cache")).ok()
+        let readable = |(row, secrets): (KeyRow, _)| {
+            let key = row.into_key(secrets);
+            key.inspect_err(|error| tracing::error!(%error, "a key is left out of the cache")).ok()
         };
-        Ok(rows.await?.into_iter().filter_map(readable).collect())
+        Ok(rows.await?.filter_map(readable).collect())
     }
 
     /// Changes a key: `change` is handed the key as it is, under a lock, and is not called again. What it may
@@ -136,13 +144,9 @@ impl KeyStore {
     ) -> Result<Key, UpdateKeyError<E>> {
         bounded(async {
             let transaction = self.database.begin().await?;
-            let before = locked(&transaction, account, id).await?.ok_or(UpdateKeyError::NotFound)?;
-            let by = match by {
-                Some(by) if by == id => Some(before.clone()),
-                // Not locked: two keys that change each other must not wait for each other.
-                Some(by) => read(&transaction, owned(KeyRow::select(), account, by)).await?,
-                None => None,
-            };
+            let now = self.database.clock.now();
+            let before = locked(&transaction, account, id, now).await?.ok_or(UpdateKeyError::NotFound)?;
+            let by = by_caller(&transaction, by, &before, now).await?;
             let mut after = before.clone();
             change(&mut after, by.as_ref()).map_err(UpdateKeyError::Refused)?;
             let mut after = changeable_parts(after, &before);
@@ -150,7 +154,7 @@ impl KeyStore {
                 return Ok(before);
             }
             after.revision += 1;
-            write(transaction, self.database.clock.now(), &after).await?;
+            write(transaction, now, &after).await?;
             Ok(after)
         })
         .await
@@ -166,11 +170,20 @@ impl KeyStore {
     }
 
     async fn one(&self, select: Select<key::Entity>) -> Result<Option<Key>, StoreError> {
-        bounded(async {
-            let row = select.into_model::<KeyRow>().one(self.database.reads()).await?;
-            row.map(KeyRow::into_key).transpose()
-        })
-        .await
+        bounded(read(self.database.reads(), select, self.database.clock.now())).await
+    }
+
+    /// Each with the rows of its secrets that work.
+    async fn with_secrets(
+        &self,
+        rows: Vec<KeyRow>,
+    ) -> Result<impl Iterator<Item = (KeyRow, Vec<key_generation::Model>)> + use<>, StoreError> {
+        let ids: Vec<Uuid> = rows.iter().map(KeyRow::id).collect();
+        let mut secrets = generations::living(self.database.reads(), ids, self.database.clock.now()).await?;
+        Ok(rows.into_iter().map(move |row| {
+            let secrets = secrets.remove(&row.id()).unwrap_or_default();
+            (row, secrets)
+        }))
     }
 }
 
@@ -179,16 +192,35 @@ async fn locked(
     transaction: &DatabaseTransaction,
     account: AccountId,
     id: KeyId,
+    now: DateTime<Utc>,
 ) -> Result<Option<Key>, StoreError> {
-    read(transaction, owned(KeyRow::select(), account, id).lock_exclusive()).await
+    read(transaction, owned(KeyRow::select(), account, id).lock_exclusive(), now).await
 }
 
-async fn read(
+/// The key `by`, which asks for something of `of`, as it is in the same transaction.
+async fn by_caller(
     transaction: &DatabaseTransaction,
-    select: Select<key::Entity>,
+    by: Option<KeyId>,
+    of: &Key,
+    now: DateTime<Utc>,
 ) -> Result<Option<Key>, StoreError> {
-    let row = select.into_model::<KeyRow>().one(transaction).await?;
-    row.map(KeyRow::into_key).transpose()
+    match by {
+        Some(by) if by == of.id => Ok(Some(of.clone())),
+        // Not locked: two keys that change each other must not wait for each other.
+        Some(by) => read(transaction, owned(KeyRow::select(), of.account_id, by), now).await,
+        None => Ok(None),
+    }
+}
+
+/// The key, and then its secrets: a lock that is taken with the one holds for the other.
+async fn read(
+    connection: &impl ConnectionTrait,
+    select: Select<key::Entity>,
+    now: DateTime<Utc>,
+) -> Result<Option<Key>, StoreError> {
+    let Some(row) = select.into_model::<KeyRow>().one(connection).await? else { return Ok(None) };
+    let secrets = generations::living(connection, [row.id()], now).await?.remove(&row.id());
+    row.into_key(secrets.unwrap_or_default()).map(Some)
 }
 
 async fn write(transaction: DatabaseTransaction, now: DateTime<Utc>, key: &Key) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@ mod m0001_keys;
 mod m0002_usage_records;
 mod m0003_account_limits;
 mod m0004_lean_records;
+mod m0005_rotation;
 
 /// An arbitrary number that no other program that shares the database is likely to lock.
 pub(super) const MIGRATION_LOCK: i64 = 0x6f72_7165_6e00;
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrations {
             Box::new(m0002_usage_records::UsageRecords),
             Box::new(m0003_account_limits::AccountLimits),
             Box::new(m0004_lean_records::LeanRecords),
+            Box::new(m0005_rotation::Rotation),
         ]
     }
 }

@@ -5,7 +5,10 @@ use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, QueryOrder};
 
 use super::*;
 use crate::{
-    domain::key::{Key, Scope},
+    domain::{
+        generation::LivingSecret,
+        key::{Key, Scope},
+    },
     store::{CreateKeyError, entity::key_generation},
 };
 
@@ -65,7 +68,8 @@ async fn the_time_of_use_never_goes_back_and_is_no_change() {
         ] {
             keys.touch(&used).await.unwrap();
             let found = keys.find_any(key.id).await.unwrap().unwrap();
-            assert_eq!(found, Key { last_used_at: Some(expected), ..key.clone() });
+            let secrets = vec![LivingSecret { last_used_at: Some(expected), ..key.secrets[0].clone() }];
+            assert_eq!(found, Key { last_used_at: Some(expected), secrets, ..key.clone() });
         }
         assert_eq!(keys.find_any(idle.id).await.unwrap(), Some(idle));
         assert_eq!(world.store.changes().latest().await.unwrap(), seq);
@@ -88,6 +92,7 @@ async fn a_use_is_noted_for_the_secret_that_was_used() {
             created_at: world.now(),
             expires_at: None,
             last_used_at: None,
+            prefix: None,
         };
         let transaction = world.store.0.database.begin().await.unwrap();
         let insert = key_generation::Entity::insert(newest.into_active_model().reset_all());

@@ -157,6 +157,7 @@ async fn of_processes_that_start_together_one_makes_the_first_key() {
             "change",
             "change_counter",
             "key_generation",
+            "once",
             "\"key\"",
             "policy",
             "account",

@@ -4,7 +4,10 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::{
-    domain::key::{Key, Scope},
+    domain::{
+        generation::LivingSecret,
+        key::{Key, Scope},
+    },
     store::{Change, CreateKeyError, Entity, KeyPage, KeysMeant, Swept, UpdateKeyError},
 };
 
@@ -57,6 +60,13 @@ async fn a_key_comes_back_with_every_field_by_every_way() {
             expires_at: Some(time("2030-02-28T12:00:00.000001Z")),
             revoked_at: None,
             rotated_at: None,
+            secrets: vec![LivingSecret {
+                number: 1,
+                prefix: made.prefix.clone(),
+                created_at: world.now(),
+                expires_at: None,
+                last_used_at: None,
+            }],
             revision: 1,
         };
         assert_eq!(made, expected);
@@ -191,6 +201,7 @@ async fn a_change_reaches_only_what_may_be_changed() {
                 expires_at: Some(at),
                 revoked_at: Some(at),
                 rotated_at: Some(at),
+                secrets: Vec::new(),
                 revision: 99,
                 ..key.clone()
             };

@@ -27,6 +27,7 @@ mod changes;
 mod concurrency;
 mod keys;
 mod opening;
+mod rotation;
 mod usage;
 
 /// A fresh store, and all that is needed to open it again, as another process would.
