@@ -8,6 +8,7 @@ use prost_types::{FieldMask, Timestamp};
 
 use crate::{
     domain::{
+        generation::LivingSecret,
         key::{Key, KeyStatus, Scope, Scopes, ToolMode},
         limits::{Limit, Limits},
         policy::{Account, Policy, PruneMode},
@@ -190,6 +191,17 @@ pub(super) fn key(key: &Key, policy: &Policy, now: DateTime<Utc>) -> v1::Key {
         revoked_at: key.revoked_at.map(timestamp),
         rotated_at: key.rotated_at.map(timestamp),
         revision: key.revision,
+        generations: key.secrets.iter().filter(|secret| secret.lives(now)).map(generation).collect(),
+    }
+}
+
+fn generation(secret: &LivingSecret) -> v1::KeyGeneration {
+    v1::KeyGeneration {
+        number: secret.number,
+        key_prefix: secret.prefix.clone(),
+        created_at: Some(timestamp(secret.created_at)),
+        expires_at: secret.expires_at.map(timestamp),
+        last_used_at: secret.last_used_at.map(timestamp),
     }
 }
 
@@ -207,12 +219,12 @@ fn limits(limits: &Limits) -> v1::KeyLimits {
     }
 }
 
-/// A key with its secret. The two messages have the same fields under the same numbers (a test says so), hence
+/// A key with its secret, which only the call that made it has. The two messages have the same fields under the same numbers (a test says so), hence
 /// the way over the wire form instead of a second list of sixteen fields.
-pub(super) fn issued(key: &v1::Key, secret: &PlainSecret) -> v1::IssuedKey {
+pub(super) fn issued(key: &v1::Key, secret: Option<&PlainSecret>) -> v1::IssuedKey {
     let mut issued = v1::IssuedKey::decode(key.encode_to_vec().as_slice())
         .expect("every field of Key is a field of IssuedKey, under the same number and with the same type");
-    issued.key = secret.expose().to_owned();
+    issued.key = secret.map(|secret| secret.expose().to_owned());
     issued
 }
 

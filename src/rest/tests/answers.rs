@@ -15,7 +15,7 @@ async fn every_field_is_there_and_absent_ones_are_null() {
     assert_eq!(answer.headers["content-type"], "application/json");
     assert_eq!(
         answer.text,
-        r#"{"id":"","name":"","key_prefix":"","status":null,"scopes":[],"allowed_tools":null,"denied_tools":null,"tool_mode":null,"limits":null,"created_at":null,"created_by":"","last_used_at":null,"expires_at":null,"revoked_at":null,"rotated_at":null,"revision":0}"#
+        r#"{"id":"","name":"","key_prefix":"","status":null,"scopes":[],"allowed_tools":null,"denied_tools":null,"tool_mode":null,"limits":null,"created_at":null,"created_by":"","last_used_at":null,"expires_at":null,"revoked_at":null,"rotated_at":null,"revision":0,"generations":[]}"#
     );
 }
 
@@ -49,7 +49,7 @@ async fn values_have_their_json_forms() {
     let answer = rest.get("/v1/keys").await;
     assert_eq!(
         answer.text,
-        r#"{"keys":[{"id":"0190","name":"a \"b\"\n\u0001é","key_prefix":"","status":"active","scopes":["chat","keys",null],"allowed_tools":[],"denied_tools":["github_*"],"tool_mode":"filter","limits":{"rate_limit_rpm":{"value":9223372036854775807,"source":"policy"},"concurrent_requests":null,"daily_token_budget":null,"weekly_token_budget":null,"k_target":{"value":null,"source":"key"}},"created_at":"2023-11-14T22:13:20Z","created_by":"","last_used_at":"2023-11-14T22:13:20.120Z","expires_at":"2023-11-14T22:13:20.120300Z","revoked_at":"1969-12-31T23:59:59.000000001Z","rotated_at":null,"revision":-9007199254740993}],"next_page_token":""}"#
+        r#"{"keys":[{"id":"0190","name":"a \"b\"\n\u0001é","key_prefix":"","status":"active","scopes":["chat","keys",null],"allowed_tools":[],"denied_tools":["github_*"],"tool_mode":"filter","limits":{"rate_limit_rpm":{"value":9223372036854775807,"source":"policy"},"concurrent_requests":null,"daily_token_budget":null,"weekly_token_budget":null,"k_target":{"value":null,"source":"key"}},"created_at":"2023-11-14T22:13:20Z","created_by":"","last_used_at":"2023-11-14T22:13:20.120Z","expires_at":"2023-11-14T22:13:20.120300Z","revoked_at":"1969-12-31T23:59:59.000000001Z","rotated_at":null,"revision":-9007199254740993,"generations":[]}],"next_page_token":""}"#
     );
 }
 
@@ -57,11 +57,12 @@ async fn values_have_their_json_forms() {
 async fn response_body_is_the_field_alone() {
     let rest = Rest::orqen();
     rest.answers(&v1::CreateKeyResponse {
-        issued_key: Some(v1::IssuedKey { key: "sk-orq-x".to_owned(), ..v1::IssuedKey::default() }),
+        issued_key: Some(v1::IssuedKey { key: Some("sk-orq-x".to_owned()), ..v1::IssuedKey::default() }),
     });
     let answer = rest.json("POST", "/v1/keys", r#"{"name":"a"}"#).await;
     assert!(
-        answer.text.starts_with(r#"{"id":"""#) && answer.text.ends_with(r#","revision":0,"key":"sk-orq-x"}"#)
+        answer.text.starts_with(r#"{"id":"""#)
+            && answer.text.ends_with(r#","revision":0,"key":"sk-orq-x","generations":[]}"#)
     );
     rest.answers(&v1::CreateKeyResponse { issued_key: None });
     assert_eq!(rest.json("POST", "/v1/keys", r#"{"name":"a"}"#).await.text, "null");

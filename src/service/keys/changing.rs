@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Why a key is not changed.
-enum Unchanged {
+pub(super) enum Unchanged {
     Revoked,
     /// It has this revision.
     Moved(i64),
@@ -66,12 +66,7 @@ impl Keys {
         let policy = account.load().policy.values;
         let now = self.parts.clock.now();
         let changed = self.parts.store.keys().update_by(caller.key_id(), account.id, id, |key, own| {
-            if key.revoked_at.is_some() {
-                return Err(Unchanged::Revoked);
-            }
-            if expected.is_some_and(|expected| expected != key.revision) {
-                return Err(Unchanged::Moved(key.revision));
-            }
+            at_revision(key, expected)?;
             let held = Holding::of_caller(caller, own, now).map_err(Unchanged::Lapsed)?;
             let before = key.clone();
             change(key).map_err(Unchanged::Invalid)?;
@@ -113,7 +108,18 @@ impl Keys {
     }
 }
 
-fn unchanged(why: Unchanged, key_id: &str) -> Failure {
+/// Whether a key can be changed at all, and is what its caller takes it for.
+pub(super) fn at_revision(key: &Key, expected: Option<i64>) -> Result<(), Unchanged> {
+    if key.revoked_at.is_some() {
+        return Err(Unchanged::Revoked);
+    }
+    match expected {
+        Some(expected) if expected != key.revision => Err(Unchanged::Moved(key.revision)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn unchanged(why: Unchanged, key_id: &str) -> Failure {
     match why {
         Unchanged::Revoked => {
             Failure::new(Reason::Conflict, format!("the key {key_id} is revoked, for good: create a new one"))

@@ -12,7 +12,7 @@ use crate::{
         violation::Violations,
     },
     proto::v1,
-    service::convert,
+    service::{convert, keys::repeating},
 };
 
 /// A key to be, as it was asked for.
@@ -40,6 +40,7 @@ impl Draft {
             k_target_override: request.k_target_override,
         };
         bounded(&mut violations, &limits, "leave it out");
+        violations.collect(repeating::valid(request.idempotency_key.as_deref()));
         let toollist =
             violations.collect(convert::toollist(request.allowed_tools, request.denied_tools, current));
         violations.into_result()?;

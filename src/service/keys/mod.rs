@@ -1,4 +1,5 @@
-//! `KeyService`: the keys of the caller's account. Making and showing them is here, changing them in `changing`.
+//! `KeyService`: the keys of the caller's account. Making and showing them is here, changing them in `changing`,
+//! new secrets in `rotating`.
 
 use std::sync::Arc;
 
@@ -21,11 +22,14 @@ use crate::{
 mod change;
 mod changing;
 mod draft;
+mod repeating;
+mod rotating;
 
 use self::draft::Draft;
 pub(super) use self::{
     change::{NewLists, Update},
     draft::check_create,
+    rotating::Turn,
 };
 
 pub(super) struct Keys {
@@ -46,6 +50,7 @@ impl Keys {
         };
         let held = Holding::of_caller(caller, own.as_ref(), now)?;
         let unbound = Toollist::unbound();
+        let once = repeating::creation(&request);
         let draft = Draft::read(request, held.map_or(&unbound, |held| held.toollist), now)?;
         let granted = draft.wanted.granted(held, &account.load().policy.values)?;
         let secret = PlainSecret::generate(&mut rand::rng());
@@ -64,9 +69,13 @@ impl Keys {
             digest,
             pepper_version,
         };
-        let key = self.parts.store.keys().create(new).await?;
+        let issued = self.parts.store.keys().create_once(new, once.as_ref()).await?;
+        let message = self.message(&issued.key, account);
+        if issued.earlier {
+            return Ok(convert::issued(&message, None));
+        }
         self.parts.authenticator.key_created();
-        Ok(convert::issued(&self.message(&key, account), &secret))
+        Ok(convert::issued(&message, Some(&secret)))
     }
 
     async fn list(
@@ -163,6 +172,14 @@ impl KeyService for Keys {
     ) -> Result<Response<v1::SetToollistResponse>, Status> {
         let key = self.replace_toollist(&caller(&request)?, request.into_inner()).await?;
         Ok(Response::new(v1::SetToollistResponse { key: Some(key) }))
+    }
+
+    async fn rotate_key(
+        &self,
+        request: Request<v1::RotateKeyRequest>,
+    ) -> Result<Response<v1::RotateKeyResponse>, Status> {
+        let issued = self.rotate(&caller(&request)?, request.into_inner()).await?;
+        Ok(Response::new(v1::RotateKeyResponse { issued_key: Some(issued) }))
     }
 
     async fn revoke_key(

@@ -132,6 +132,7 @@ async fn fields_of_the_wrong_type_and_fields_out_of_bounds_are_told_in_one_answe
             operator.set_toollist(id, json!({"denied_tools": 1, "allowed_tools": [""]})).await,
             &["denied_tools", "allowed_tools[0]"],
         ),
+        (operator.rotate_key(id, json!({"overlap_seconds": -1, "x": 1})).await, &["x", "overlap_seconds"]),
         (operator.jwt_rest().post("/v1/accounts", &json!({"name": "", "x": 1})).await, &["x", "name"]),
         (operator.list_keys("?page_size=0&include_revoked=maybe").await, &["include_revoked", "page_size"]),
         (

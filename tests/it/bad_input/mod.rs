@@ -69,6 +69,7 @@ async fn state(operator: &Operator) -> Value {
     for key in keys["keys"].as_array_mut().unwrap() {
         // Written behind the answers.
         key["last_used_at"] = Value::Null;
+        key["generations"][0]["last_used_at"] = Value::Null;
     }
     let accounts = operator.jwt_rest().get("/v1/accounts").await.success();
     json!({"keys": keys, "accounts": accounts})

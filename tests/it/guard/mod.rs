@@ -48,6 +48,11 @@ const SURFACE: &[(&str, Needs, &[&str])] = &[
     ("KeyService/ListKeys", Needs::Keys, &["GET /v1/account/keys", "GET /v1/keys"]),
     ("KeyService/RevokeKey", Needs::Keys, &["DELETE /v1/account/keys/{key_id}", "DELETE /v1/keys/{key_id}"]),
     (
+        "KeyService/RotateKey",
+        Needs::Keys,
+        &["POST /v1/account/keys/{key_id}/rotate", "POST /v1/keys/{key_id}/rotate"],
+    ),
+    (
         "KeyService/SetToollist",
         Needs::Keys,
         &["PUT /v1/account/keys/{key_id}/toollist", "PUT /v1/keys/{key_id}/toollist"],

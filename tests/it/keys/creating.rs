@@ -21,6 +21,7 @@ async fn a_name_is_all_that_a_key_needs() {
             "created_by",
             "denied_tools",
             "expires_at",
+            "generations",
             "id",
             "key",
             "key_prefix",
@@ -45,6 +46,11 @@ async fn a_name_is_all_that_a_key_needs() {
         {
             assert_eq!(issued[absent], json!(null), "{absent}");
         }
+        let secret = json!({
+            "number": 1, "key_prefix": issued["key_prefix"], "created_at": issued["created_at"],
+            "expires_at": null, "last_used_at": null,
+        });
+        assert_eq!(issued["generations"], json!([secret]));
         assert_eq!(issued["limits"]["rate_limit_rpm"], json!({"value": null, "source": "policy"}));
         assert_eq!(issued["limits"]["daily_token_budget"], json!({"value": null, "source": "policy"}));
         assert_eq!(Uuid::parse_str(id(&issued)).unwrap().get_version_num(), 7);

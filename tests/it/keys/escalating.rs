@@ -16,6 +16,9 @@ async fn everything(operator: &Operator) -> Value {
     let mut all = operator.list_keys("?include_revoked=true&page_size=1000").await.success();
     for key in all["keys"].as_array_mut().unwrap() {
         key["last_used_at"] = json!(null);
+        for secret in key["generations"].as_array_mut().unwrap() {
+            secret["last_used_at"] = json!(null);
+        }
     }
     all
 }
@@ -64,6 +67,8 @@ async fn no_detour_over_other_keys_leads_to_more() {
                     caller.update_key(id(key), wider).await.refused(403, "privilege_escalation");
                 }
             }
+            // A secret of a freer key is that key.
+            caller.rotate_key(id(&free), json!({})).await.refused(403, "privilege_escalation");
             let wider = json!({"name": "more", "allowed_tools": ["a*"], "denied_tools": []});
             caller.create_key(wider).await.refused(403, "privilege_escalation");
         }
@@ -73,7 +78,9 @@ async fn no_detour_over_other_keys_leads_to_more() {
                 .update_key(id(key), json!({"name": "mine"}))
                 .await
                 .refused(403, "privilege_escalation");
+            grandchild.rotate_key(id(key), json!({})).await.refused(403, "privilege_escalation");
         }
+        child.rotate_key(id(&own), json!({"overlap_seconds": 60})).await.refused(403, "privilege_escalation");
         child
             .set_toollist(id(&made), lists(&["a*"], json!(["ab"])))
             .await
@@ -107,11 +114,14 @@ async fn what_another_process_took_away_is_not_handed_on_before_this_one_has_hea
         agent.set_toollist(id(&sibling), back).await.refused(403, "privilege_escalation");
         let wider = json!({"name": "child", "allowed_tools": ["b"]});
         agent.create_key(wider).await.refused(403, "privilege_escalation");
+        let free = operator.create_key(json!({"name": "free", "allowed_tools": ["b"]})).await.success();
+        agent.rotate_key(id(&free), json!({})).await.refused(403, "privilege_escalation");
         let child = agent.create_key(json!({"name": "child"})).await.success();
         assert_eq!(child["allowed_tools"], json!(["a"]));
         keys.keys().revoke(account, key).await.unwrap();
         agent.create_key(json!({"name": "late"})).await.refused(401, "api_key_revoked");
         agent.update_key(id(&sibling), json!({"name": "late"})).await.refused(401, "api_key_revoked");
+        agent.rotate_key(id(&sibling), json!({})).await.refused(401, "api_key_revoked");
         keys.close().await;
         server.stop().await;
     })

@@ -7,8 +7,10 @@ mod escalating;
 mod granting;
 mod holding;
 mod listing;
+mod repeating;
 mod revisions;
 mod revoking;
+mod rotating;
 mod toollists;
 
 use serde_json::Value;

@@ -20,10 +20,11 @@ fn only_if(operator: &Operator, tag: &str) -> Rest {
 }
 
 /// Every call that changes a key, of the key at `path`.
-async fn every_change(rest: &Rest, path: &str) -> [Answer; 3] {
+async fn every_change(rest: &Rest, path: &str) -> [Answer; 4] {
     [
         rest.patch(path, &json!({"name": "changed"})).await,
         rest.put(&format!("{path}/toollist"), &json!({"denied_tools": ["rm"]})).await,
+        rest.post(&format!("{path}/rotate"), &json!({})).await,
         rest.delete(path).await,
     ]
 }
@@ -45,13 +46,15 @@ async fn a_change_for_the_revision_that_a_key_has_is_made() {
         for _ in 0..2 {
             only_if(operator, "\"3\"").put(&format!("{path}/toollist"), &lists).await.success();
         }
+        let rotated = only_if(operator, "\"3\"").post(&format!("{path}/rotate"), &json!({})).await;
+        assert_eq!((rotated.success()["revision"].clone(), rotated.header("etag")), (json!(4), "\"4\""));
         only_if(operator, "*").patch(&path, &json!({"name": "any"})).await.success();
         for _ in 0..2 {
             // The second time it is at another revision, and revoked as was asked.
-            only_if(operator, "\"4\"").delete(&path).await.success();
+            only_if(operator, "\"5\"").delete(&path).await.success();
         }
         let revoked = operator.key(id(&issued)).await.success();
-        assert_eq!((&revoked["status"], &revoked["revision"]), (&json!("revoked"), &json!(5)));
+        assert_eq!((&revoked["status"], &revoked["revision"]), (&json!("revoked"), &json!(6)));
     })
     .await;
 }

@@ -49,6 +49,7 @@ pub(super) fn cases() -> Vec<Case> {
         listing(),
         updating(),
         toollists(),
+        rotating(),
         others(),
         tools(),
         usage(),
@@ -86,6 +87,7 @@ fn creating() -> Vec<Case> {
         allowed_tools: list(&["github_*", "\u{1f6e0} \"quoted\" \\ tool"]),
         denied_tools: list(&[]),
         tool_mode: v1::ToolMode::Block.into(),
+        idempotency_key: Some(turn.name.clone()),
     };
     let wrong = |_: &Turn| v1::CreateKeyRequest {
         name: "  ".into(),
@@ -94,6 +96,7 @@ fn creating() -> Vec<Case> {
         rate_limit_rpm: Some(0),
         k_target_override: Some(1001),
         denied_tools: list(&["fine", ""]),
+        idempotency_key: Some("two words".into()),
         ..Default::default()
     };
     let observe = |turn: &Turn| v1::CreateKeyRequest {
@@ -237,6 +240,26 @@ fn toollists() -> Vec<Case> {
         case(set, "a list, at the revision that it is", true, at(1)),
         case(set, "a list, at another revision", false, at(i64::MAX)),
         case(set, "entries too short and too long", false, lists(list(&["", &long]), list(&[""]), both)),
+    ]
+}
+
+fn rotating() -> Vec<Case> {
+    let rotate = "KeyService/RotateKey";
+    let with = |overlap_seconds, revision, idempotency_key: Option<&'static str>| {
+        move |turn: &Turn| v1::RotateKeyRequest {
+            key_id: turn.id.clone(),
+            overlap_seconds,
+            revision,
+            idempotency_key: idempotency_key.map(|key| format!("{key}{}", turn.name)),
+        }
+    };
+    let nobody = |_: &Turn| v1::RotateKeyRequest { key_id: NOBODY.into(), ..Default::default() };
+    vec![
+        case(rotate, "at once", true, with(None, None, None)),
+        case(rotate, "every field", true, with(Some(604_800), Some(1), Some("!~"))),
+        case(rotate, "another revision", false, with(Some(0), Some(2), None)),
+        case(rotate, "fields out of bounds", false, with(Some(604_801), None, Some("two words "))),
+        case(rotate, "no such key", false, nobody),
     ]
 }
 
