@@ -1,4 +1,4 @@
-//! `orqen key create|list|update|revoke`. A key that is made or changed here lies within nobody's lists: whoever holds the store is
+//! `orqen key create|list|update|rotate|revoke`. A key that is made or changed here lies within nobody's lists: whoever holds the store is
 //! its operator, which is also why `observe` may be chosen.
 
 use std::{
@@ -27,6 +27,7 @@ use crate::{
 
 mod limits;
 mod revoke;
+mod rotate;
 mod update;
 mod view;
 
@@ -37,7 +38,7 @@ use view::{KeyView, rfc3339, status_word};
 const PAGE: u32 = 500;
 const COLUMNS: [&str; 8] = ["ID", "NAME", "PREFIX", "STATUS", "SCOPES", "TOOLS", "EXPIRES", "LAST USED"];
 
-/// Make, list, change and revoke keys.
+/// Make, list, change, rotate and revoke keys.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make a key and print its secret, once
@@ -51,6 +52,14 @@ standard error. With --json, standard output has the key object with the member 
     List(List),
     /// Change what the options name of a key, and show it; servers see it within a second
     Update(Box<update::Arguments>),
+    /// Give a key a new secret and print it, once; everything else of the key stays
+    #[command(long_about = "\
+Give a key a new secret and print it, once: to standard output, alone on its line, while what the key is goes to \
+standard error. Everything else of the key stays. Without --overlap, servers refuse the secret before within a second; \
+with it, the secret before works for so long, and `orqen key list --json` shows when each was last used.
+
+  KEY=$(orqen key rotate 0199c1f4-… --overlap 1h)")]
+    Rotate(rotate::Arguments),
     /// End a key for good, or all that some conditions mean; doing it again changes nothing
     #[command(long_about = "\
 End a key for good, or all keys of an account that the options mean; doing it again changes nothing. Servers see it \
@@ -141,6 +150,7 @@ pub(super) async fn run(command: Command, desk: &Desk, out: &mut dyn Write) -> a
         Command::Create(wanted) => create(wanted, desk, out).await,
         Command::List(wanted) => list(&wanted, desk, out).await,
         Command::Update(wanted) => update::run(*wanted, desk, out).await,
+        Command::Rotate(wanted) => rotate::run(wanted, desk, out).await,
         Command::Revoke(wanted) => revoke::run(wanted, desk, out).await,
     }
 }
@@ -172,11 +182,22 @@ async fn create(wanted: Create, desk: &Desk, out: &mut dyn Write) -> anyhow::Res
         ),
         made => made?,
     };
+    show(&key, &account, (&secret, json), desk.clock.now(), out)
+}
+
+/// Shows a key with its secret, once.
+fn show(
+    key: &Key,
+    account: &Account,
+    (secret, json): (&PlainSecret, bool),
+    now: DateTime<Utc>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     if json {
-        let view = KeyView::new(&key, &account, desk.clock.now()).with_secret(&secret);
+        let view = KeyView::new(key, account, now).with_secret(secret);
         writeln!(out, "{}", serde_json::to_string_pretty(&view)?)?;
     } else {
-        describe(&key, &account, &mut io::stderr())?;
+        describe(key, account, &mut io::stderr())?;
         writeln!(out, "{}", secret.expose())?;
     }
     Ok(())
@@ -191,6 +212,10 @@ fn describe(key: &Key, account: &Account, to: &mut dyn Write) -> io::Result<()> 
     writeln!(to, "scopes   {}", scope_words(key))?;
     writeln!(to, "tools    {}", tools(key))?;
     writeln!(to, "expires  {expires}")?;
+    for before in key.secrets.iter().filter(|secret| secret.expires_at.is_some()) {
+        let until = before.expires_at.map(rfc3339).unwrap_or_default();
+        writeln!(to, "before   {}…, works until {until}", before.prefix)?;
+    }
     writeln!(to, "The secret follows. It is shown this once and cannot be shown again.")
 }
 

@@ -354,3 +354,32 @@ fn usage_shows_the_month_and_every_day() {
     }
     assert!(shell.orqen(&["usage", "--account", "nobody"]).unwrap_err().contains("there is no account"));
 }
+
+#[test]
+fn a_key_is_rotated_and_the_secret_before_lives_for_the_overlap() {
+    let shell = Shell::with_default_account();
+    let made = json(&shell.orqen(&["key", "create", "ci", "--deny", "rm", "--json"]).unwrap());
+    let id = made["id"].as_str().unwrap();
+    let rotated = json(&shell.orqen(&["key", "rotate", id, "--overlap", "1h", "--json"]).unwrap());
+    assert_eq!((&rotated["id"], &rotated["denied_tools"]), (&made["id"], &made["denied_tools"]));
+    assert_ne!(rotated["key"], made["key"]);
+    assert_eq!((&rotated["revision"], rotated["rotated_at"].is_string()), (&2.into(), true));
+    let secrets = rotated["generations"].as_array().unwrap();
+    assert_eq!(secrets.len(), 2);
+    assert_eq!(
+        (&secrets[0]["key_prefix"], &secrets[0]["expires_at"]),
+        (&rotated["key_prefix"], &json("null"))
+    );
+    assert!(secrets[1]["key_prefix"] == made["key_prefix"] && secrets[1]["expires_at"].is_string());
+
+    let text = shell.orqen(&["key", "rotate", id]).unwrap();
+    crate::domain::secret::PlainSecret::parse(text.trim_end()).unwrap();
+    let listed = json(&shell.orqen(&["key", "list", "--json"]).unwrap());
+    assert_eq!(listed["generations"].as_array().unwrap().len(), 1);
+    let long = shell.orqen(&["key", "rotate", id, "--overlap", "8d"]).unwrap_err();
+    assert!(long.contains("7 days"), "{long}");
+    let nobody = "018f0000-0000-7000-8000-000000000000";
+    assert!(shell.orqen(&["key", "rotate", nobody]).unwrap_err().contains("no key"));
+    shell.orqen(&["key", "revoke", id]).unwrap();
+    assert!(shell.orqen(&["key", "rotate", id]).unwrap_err().contains("revoked"));
+}

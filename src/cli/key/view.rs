@@ -6,6 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use crate::domain::{
+    generation::LivingSecret,
     key::{Key, KeyStatus, Scope},
     limits::Limit,
     policy::Account,
@@ -31,8 +32,18 @@ pub(super) struct KeyView<'a> {
     revoked_at: Option<String>,
     rotated_at: Option<String>,
     revision: i64,
+    generations: Vec<GenerationView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct GenerationView<'a> {
+    number: i32,
+    key_prefix: &'a str,
+    created_at: String,
+    expires_at: Option<String>,
+    last_used_at: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -77,6 +88,7 @@ impl<'a> KeyView<'a> {
             revoked_at: key.revoked_at.map(rfc3339),
             rotated_at: key.rotated_at.map(rfc3339),
             revision: key.revision,
+            generations: key.secrets.iter().filter(|secret| secret.lives(now)).map(Into::into).collect(),
             key: None,
         }
     }
@@ -84,6 +96,18 @@ impl<'a> KeyView<'a> {
     /// With the secret, for the one answer that has it.
     pub(super) fn with_secret(self, secret: &'a PlainSecret) -> Self {
         Self { key: Some(secret.expose()), ..self }
+    }
+}
+
+impl<'a> From<&'a LivingSecret> for GenerationView<'a> {
+    fn from(secret: &'a LivingSecret) -> Self {
+        Self {
+            number: secret.number,
+            key_prefix: &secret.prefix,
+            created_at: rfc3339(secret.created_at),
+            expires_at: secret.expires_at.map(rfc3339),
+            last_used_at: secret.last_used_at.map(rfc3339),
+        }
     }
 }
 
