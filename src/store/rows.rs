@@ -2,7 +2,7 @@
 //!
 //! Rows are read with distrust: they may have been written by a newer version, or by hand. An unknown mode is the
 //! strictest, an unknown scope grants nothing, and a list that does not validate is an error that names the key,
-//! since both of its possible readings (no list, an empty one) are wrong for somebody.
+//! since both of its possible readings (no list, an empty one) are wrong for somebody. Of a revoked key it is nothing.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -69,12 +69,12 @@ pub(super) fn key_from_row(
     last_used_at: Option<DateTime<Utc>>,
     secrets: Vec<key_generation::Model>,
 ) -> Result<Key, StoreError> {
-    let corrupt = |source: crate::store::Source| StoreError::corrupt(format!("key {}", row.id), source);
-    let list = |text: &Option<String>| text.as_deref().map(serde_json::from_str::<Vec<String>>).transpose();
-    let allowed = list(&row.allowed_tools).map_err(|error| corrupt(error.into()))?;
-    let denied = list(&row.denied_tools).map_err(|error| corrupt(error.into()))?;
-    let toollist = Toollist::new(allowed, denied).map_err(|violations| corrupt(violations.into()))?;
-    let scopes: Vec<String> = serde_json::from_str(&row.scopes).map_err(|error| corrupt(error.into()))?;
+    let (toollist, scopes) = match rights(&row) {
+        Ok(rights) => rights,
+        // Its holder is to learn that it is revoked, and not that Orqen failed.
+        Err(_) if row.revoked_at.is_some() => (Toollist::nothing(), Scopes::default()),
+        Err(source) => return Err(StoreError::corrupt(format!("key {}", row.id), source)),
+    };
     Ok(Key {
         secrets: living_secrets(secrets, &row.prefix),
         id: KeyId(row.id),
@@ -82,7 +82,7 @@ pub(super) fn key_from_row(
         name: row.name,
         prefix: row.prefix,
         disabled: row.disabled,
-        scopes: scopes.iter().filter_map(|word| Scope::from_word(word)).collect(),
+        scopes,
         toollist,
         tool_mode: ToolMode::from_stored(&row.tool_mode),
         own_limits: OwnLimits {
@@ -99,6 +99,14 @@ pub(super) fn key_from_row(
         rotated_at: row.rotated_at,
         revision: row.revision,
     })
+}
+
+/// What the key of a row may do.
+fn rights(row: &key::Model) -> Result<(Toollist, Scopes), crate::store::Source> {
+    let list = |text: &Option<String>| text.as_deref().map(serde_json::from_str::<Vec<String>>).transpose();
+    let toollist = Toollist::new(list(&row.allowed_tools)?, list(&row.denied_tools)?)?;
+    let scopes: Vec<String> = serde_json::from_str(&row.scopes)?;
+    Ok((toollist, scopes.iter().filter_map(|word| Scope::from_word(word)).collect()))
 }
 
 /// The secrets of a key from their rows. One that a binary of an earlier version made has no prefix of its own: it is

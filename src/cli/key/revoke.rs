@@ -46,8 +46,7 @@ async fn one(key_id: &str, desk: &Desk, out: &mut dyn Write) -> anyhow::Result<(
     let id = key_id_of(key_id)?;
     let revoked = desk.store.keys().revoke_any(id).await?.with_context(|| no_key(id))?;
     let when = if revoked.earlier { "was revoked before" } else { "is revoked" };
-    let name = revoked.key.map_or_else(|| "(its row cannot be read)".to_owned(), |key| shown(&key.name));
-    writeln!(out, "{id} {name} {when}")?;
+    writeln!(out, "{id} {name} {when}", name = shown(&revoked.key.name))?;
     Ok(())
 }
 

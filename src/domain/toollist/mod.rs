@@ -46,6 +46,12 @@ impl Toollist {
         Self(None)
     }
 
+    /// A list that holds no tool.
+    pub fn nothing() -> Self {
+        let allowed = List { given: Vec::new(), compiled: Entries::compile(std::iter::empty()) };
+        Self(Some(Arc::new(Lists { allowed: Some(allowed), denied: None })))
+    }
+
     /// Whether it holds every tool.
     pub fn is_unbound(&self) -> bool {
         self.0.is_none()

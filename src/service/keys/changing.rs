@@ -100,10 +100,8 @@ impl Keys {
                 })?
             }
         };
-        match revoked.ok_or_else(|| not_found(&request.key_id))?.key {
-            Some(key) => self.parts.authenticator.key_changed(key),
-            None => self.parts.authenticator.key_revoked(id),
-        }
+        let revoked = revoked.ok_or_else(|| not_found(&request.key_id))?;
+        self.parts.authenticator.key_changed(revoked.key);
         Ok(v1::RevokeKeyResponse { id: id.to_string(), revoked: true })
     }
 }

@@ -19,8 +19,8 @@ use crate::{
 /// A key that is revoked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revocation {
-    /// The key as it is now; `None` when its row cannot be read.
-    pub key: Option<Key>,
+    /// The key as it is now.
+    pub key: Key,
     /// Whether it had been revoked before.
     pub earlier: bool,
 }
@@ -121,13 +121,6 @@ impl KeyStore {
             Some(owner) => self.find(owner, id).await,
             None => self.find_any(id).await,
         };
-        let earlier = !ended;
-        match found {
-            Err(error @ StoreError::Corrupt { .. }) => {
-                tracing::error!(%error, "a key was revoked that cannot be read");
-                Ok(Some(Revocation { key: None, earlier }))
-            }
-            found => Ok(found?.map(|key| Revocation { key: Some(key), earlier })),
-        }
+        Ok(found?.map(|key| Revocation { key, earlier: !ended }))
     }
 }

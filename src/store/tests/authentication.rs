@@ -167,7 +167,10 @@ async fn a_key_that_cannot_be_read_is_named_and_can_be_revoked() {
         assert_eq!(keys.by_ids(&[broken.id, sound.id]).await.unwrap(), [sound]);
         for earlier in [false, true] {
             let revoked = keys.revoke(account, broken.id).await.unwrap().unwrap();
-            assert_eq!((revoked.key, revoked.earlier), (None, earlier));
+            assert_eq!((revoked.key.revoked_at, revoked.earlier), (Some(world.now()), earlier));
+            // What it may no longer matters, and its holder learns that it is revoked.
+            assert_eq!((revoked.key.scopes.is_empty(), revoked.key.toollist.permits("x")), (true, false));
+            assert!(keys.by_digest(&[digest(1)]).await.unwrap().unwrap().key.revoked_at.is_some());
         }
         assert_eq!(keys.revoke(world.account("other").await.id, broken.id).await.unwrap(), None);
         assert_eq!(world.sql(r#"UPDATE "key" SET allowed_tools = NULL"#).await, 2);
