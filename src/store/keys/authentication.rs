@@ -110,15 +110,23 @@ pub(in crate::store) async fn touch(
         let at = storable_time(*at);
         latest.entry(*generation).and_modify(|known| *known = at.max(*known)).or_insert(at);
     }
-    let backend = transaction.get_database_backend();
-    if backend == DbBackend::Postgres && !latest.is_empty() {
-        let lock = format!("SELECT pg_advisory_xact_lock({TOUCH_LOCK})");
-        transaction.execute_unprepared(&lock).await?;
+    if !latest.is_empty() {
+        hold_touches(transaction).await?;
     }
     let rows = latest
         .into_iter()
         .map(|(Generation { key_id, number }, at)| [key_id.0.into(), number.into(), Value::from(at)]);
     bulk::execute(transaction, TOUCH, rows).await
+}
+
+/// Keeps others from writing times of use until the transaction ends: they lock the secrets of many keys, in any order,
+/// and so would wait in a circle with whoever locks two.
+pub(super) async fn hold_touches(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        let lock = format!("SELECT pg_advisory_xact_lock({TOUCH_LOCK})");
+        transaction.execute_unprepared(&lock).await?;
+    }
+    Ok(())
 }
 
 /// Written out, since no builder knows an update from a list of values that both databases take.

@@ -21,6 +21,7 @@ use crate::{
     },
     store::{
         entity::key_generation::{Column, Entity, Model},
+        keys::authentication::hold_touches,
         rows::{living_secrets, storable_time},
     },
 };
@@ -94,6 +95,7 @@ pub(super) async fn replace(
     (secret, overlap): (&NewSecret, TimeDelta),
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
+    hold_touches(transaction).await?;
     let ends = ends(&key.secrets, now, overlap);
     for (number, end) in &ends {
         let prefix = key.secrets.iter().find(|secret| secret.number == *number).map(|one| one.prefix.clone());

@@ -117,6 +117,33 @@ async fn rotations_at_the_same_time_queue_and_two_secrets_are_left() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rotations_and_times_of_use_do_not_wait_for_each_other_in_a_circle() {
+    on_every_store(async |world| {
+        let account = world.account("a").await.id;
+        let key = world.store.keys().create(new_key(account, "k")).await.unwrap();
+        let stores = join_all((0..4).map(|_| world.open_again())).await;
+        let rotations = async {
+            for number in 0..20 {
+                let rotation = rotation(&key, 100 + number, 60);
+                stores[0].keys().rotate(rotation, |_, _| Ok::<_, ()>(())).await.unwrap();
+            }
+        };
+        let touches = stores[1..].iter().map(async |store| {
+            for number in 1..20 {
+                let mut used = [number, number + 1].map(|number| (generation(key.id, number), world.now()));
+                for _ in 0..2 {
+                    store.keys().touch(&used).await.unwrap();
+                    used.reverse();
+                }
+            }
+        });
+        tokio::join!(rotations, join_all(touches));
+        assert_eq!(world.store.keys().find_any(key.id).await.unwrap().unwrap().secrets[0].number, 21);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_rotation_that_is_refused_leaves_nothing_and_is_not_remembered() {
     on_every_store(async |world| {
