@@ -1,10 +1,7 @@
 //! `orqen key create|list|update|rotate|revoke`. A key that is made or changed here lies within nobody's lists: whoever holds the store is
 //! its operator, which is also why `observe` may be chosen.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::{io::Write, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -17,7 +14,6 @@ use crate::{
     domain::{
         key::{Key, KeyId, Scope, Scopes, ToolMode, valid_name},
         limits::OwnLimits,
-        policy::Account,
         secret::PlainSecret,
         toollist::Toollist,
         violation::shown,
@@ -32,7 +28,7 @@ mod update;
 mod view;
 
 use limits::Limits;
-use view::{KeyView, rfc3339, status_word};
+use view::{KeyView, rfc3339, show, status_word};
 
 /// How many rows are asked for at once.
 const PAGE: u32 = 500;
@@ -183,40 +179,6 @@ async fn create(wanted: Create, desk: &Desk, out: &mut dyn Write) -> anyhow::Res
         made => made?,
     };
     show(&key, &account, (&secret, json), desk.clock.now(), out)
-}
-
-/// Shows a key with its secret, once.
-fn show(
-    key: &Key,
-    account: &Account,
-    (secret, json): (&PlainSecret, bool),
-    now: DateTime<Utc>,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    if json {
-        let view = KeyView::new(key, account, now).with_secret(secret);
-        writeln!(out, "{}", serde_json::to_string_pretty(&view)?)?;
-    } else {
-        describe(key, account, &mut io::stderr())?;
-        writeln!(out, "{}", secret.expose())?;
-    }
-    Ok(())
-}
-
-/// What was made, for people; the secret is not among it.
-fn describe(key: &Key, account: &Account, to: &mut dyn Write) -> io::Result<()> {
-    let expires = key.expires_at.map_or_else(|| "never".to_owned(), rfc3339);
-    writeln!(to, "key      {}", key.id)?;
-    writeln!(to, "name     {}", key.name)?;
-    writeln!(to, "account  {} ({})", account.name, account.id)?;
-    writeln!(to, "scopes   {}", scope_words(key))?;
-    writeln!(to, "tools    {}", tools(key))?;
-    writeln!(to, "expires  {expires}")?;
-    for before in key.secrets.iter().filter(|secret| secret.expires_at.is_some()) {
-        let until = before.expires_at.map(rfc3339).unwrap_or_default();
-        writeln!(to, "before   {}…, works until {until}", before.prefix)?;
-    }
-    writeln!(to, "The secret follows. It is shown this once and cannot be shown again.")
 }
 
 fn scopes(wanted: &[ScopeName]) -> Scopes {

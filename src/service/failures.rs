@@ -29,7 +29,7 @@ impl From<AuthError> for Failure {
             AuthError::Malformed(why) => {
                 invalid(format!("{why}: send your Orqen key as `Authorization: Bearer sk-orq-…`"))
             }
-            AuthError::Unknown => invalid("the key is not known here: check that it was copied whole".into()),
+            AuthError::Unknown => invalid("the key is not known here: check that it was copied whole, and that no rotation has replaced it".into()),
             AuthError::Token(error) => invalid(format!("{error}: have a new token issued")),
             AuthError::Inactive(status) => Lapsed::Key(status).into(),
             AuthError::Unavailable(error) => error.into(),

@@ -1,10 +1,13 @@
-//! A key as JSON, member for member as REST shows it, so that scripts need not care which of the two they ask.
-//! Written here a second time, and not borrowed from the services: a command has no descriptors at hand, and the
-//! members are few and fixed.
+//! A key that has got a secret, for people; and a key as JSON, member for member as REST shows it, so that scripts need
+//! not care which of the two they ask. Written here a second time, and not borrowed from the services: a command has no
+//! descriptors at hand, and the members are few and fixed.
+
+use std::io::{self, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
+use super::{scope_words, tools};
 use crate::domain::{
     generation::LivingSecret,
     key::{Key, KeyStatus, Scope},
@@ -115,6 +118,40 @@ impl From<Limit> for LimitView {
     fn from(limit: Limit) -> Self {
         Self { value: limit.value, source: if limit.from_key { "key" } else { "policy" } }
     }
+}
+
+/// Shows a key with its secret, once.
+pub(super) fn show(
+    key: &Key,
+    account: &Account,
+    (secret, json): (&PlainSecret, bool),
+    now: DateTime<Utc>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    if json {
+        let view = KeyView::new(key, account, now).with_secret(secret);
+        writeln!(out, "{}", serde_json::to_string_pretty(&view)?)?;
+    } else {
+        describe(key, account, &mut io::stderr())?;
+        writeln!(out, "{}", secret.expose())?;
+    }
+    Ok(())
+}
+
+/// What was made, for people; the secret is not among it.
+fn describe(key: &Key, account: &Account, to: &mut dyn Write) -> io::Result<()> {
+    let expires = key.expires_at.map_or_else(|| "never".to_owned(), rfc3339);
+    writeln!(to, "key      {}", key.id)?;
+    writeln!(to, "name     {}", key.name)?;
+    writeln!(to, "account  {} ({})", account.name, account.id)?;
+    writeln!(to, "scopes   {}", scope_words(key))?;
+    writeln!(to, "tools    {}", tools(key))?;
+    writeln!(to, "expires  {expires}")?;
+    for before in key.secrets.iter().filter(|secret| secret.expires_at.is_some()) {
+        let until = before.expires_at.map(rfc3339).unwrap_or_default();
+        writeln!(to, "before   {}…, works until {until}", before.prefix)?;
+    }
+    writeln!(to, "The secret follows. It is shown this once and cannot be shown again.")
 }
 
 /// A time as REST writes it: RFC 3339 in UTC, with as many digits as it has.
