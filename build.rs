@@ -8,7 +8,7 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 
 /// The files whose services and messages are ours.
-const PROTOS: [&str; 11] = [
+const PROTOS: [&str; 12] = [
     "orqen/v1/access.proto",
     "orqen/v1/bounds.proto",
     "orqen/v1/header.proto",
@@ -16,6 +16,7 @@ const PROTOS: [&str; 11] = [
     "orqen/v1/key_service.proto",
     "orqen/v1/chat.proto",
     "orqen/v1/chat_service.proto",
+    "orqen/v1/explain.proto",
     "orqen/v1/usage_service.proto",
     "orqen/v1/tool_service.proto",
     "orqen/v1/account_service.proto",

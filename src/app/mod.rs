@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -131,6 +132,7 @@ impl App {
             told: service::chat_status,
             clock: Arc::clone(&clock),
             bounds: Bounds { depth: config.limits.json_depth },
+            counting: Arc::new(Semaphore::new(1)),
             catalog,
         });
         let services = Services::new(service::Parts {

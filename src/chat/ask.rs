@@ -17,16 +17,23 @@ const SESSION_MAX: usize = 256;
 
 /// What the client's headers say.
 #[derive(Debug)]
-pub(super) struct Wish<'h> {
+pub struct Wish<'h> {
     most: PruneMode,
     session: Option<&'h str>,
 }
 
 impl<'h> Wish<'h> {
     pub(super) fn read(headers: &'h HeaderMap) -> Result<Self, Malformed> {
+        let modes = headers.get_all(PRUNE).iter();
+        let modes = modes.map(|value| value.to_str().unwrap_or("bytes that are no text"));
+        Self::said(modes, headers.get(SESSION).map(|value| value.to_str().unwrap_or_default()))
+    }
+
+    /// The same from what the headers would say: each mode that is wished for, and the name of the session.
+    pub fn said(modes: impl Iterator<Item = &'h str>, session: Option<&'h str>) -> Result<Self, Malformed> {
         let mut most = PruneMode::Aggressive;
-        for value in headers.get_all(PRUNE) {
-            let word = value.to_str().unwrap_or("bytes that are no text").trim();
+        for word in modes {
+            let word = word.trim();
             let mode = PruneMode::from_word(word).ok_or_else(|| Malformed {
                 param: Some(PRUNE.as_str().to_owned()),
                 message: format!(
@@ -36,14 +43,14 @@ impl<'h> Wish<'h> {
             })?;
             most = most.min(mode);
         }
-        let session = headers.get(SESSION).map(|value| {
-            value.to_str().ok().filter(|session| session.len() <= SESSION_MAX && !session.is_empty()).ok_or_else(|| {
-                Malformed {
-                    param: Some(SESSION.as_str().to_owned()),
-                    message: format!(
-                        "the header {SESSION} is empty, longer than {SESSION_MAX} bytes or not plain ASCII: send a shorter id"
-                    ),
-                }
+        let plain = |byte: u8| byte == b'\t' || (b' '..=b'~').contains(&byte);
+        let fits = |session: &&str| (1..=SESSION_MAX).contains(&session.len()) && session.bytes().all(plain);
+        let session = session.map(|session| {
+            Some(session).filter(fits).ok_or_else(|| Malformed {
+                param: Some(SESSION.as_str().to_owned()),
+                message: format!(
+                    "the header {SESSION} is empty, longer than {SESSION_MAX} bytes or not plain ASCII: send a shorter id"
+                ),
             })
         });
         Ok(Self { most, session: session.transpose()? })

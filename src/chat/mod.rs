@@ -8,6 +8,7 @@ mod arrival;
 mod ask;
 pub mod embed;
 mod error;
+mod explain;
 mod glance;
 mod sieve;
 pub mod sse;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
+use tokio::sync::Semaphore;
 
 use crate::{
     clock::SharedClock,
@@ -40,11 +42,13 @@ use crate::{
     usage::{Pending, Spared, UsageRecorder},
 };
 
-use self::{answer::Running, ask::Wish, embed::Embedder, watch::Watch, withheld::Received};
+use self::{answer::Running, embed::Embedder, watch::Watch, withheld::Received};
 pub use self::{
     answer::{AnswerBody, ChatAnswer, Pruned},
     arrival::{Arrival, Arrivals},
+    ask::Wish,
     error::{ChatError, ChatFailure},
+    explain::{Explanation, Sent, ToolExplanation, ToolRule},
     withheld::Withheld,
 };
 
@@ -76,6 +80,9 @@ pub struct ChatPipeline {
     pub clock: SharedClock,
     /// What a request may be at most.
     pub bounds: Bounds,
+    /// Who may count tokens for an explanation: one at a time, since they are counted while somebody waits, and a
+    /// hostile definition takes a core for a tenth of a second.
+    pub counting: Arc<Semaphore>,
 }
 
 /// Who asks, how and when.

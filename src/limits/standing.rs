@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    Ask, RateLimiter, Requests, Rules, budget::Budgets, ledger::State, limiter::Claim, verdict::Seen,
+    Ask, Budget, RateLimiter, Requests, Rules, budget::Budgets, ledger::State, limiter::Claim, verdict::Seen,
 };
 
 /// Where the limits of a subject stand; `None` where it has none.
@@ -58,6 +58,18 @@ impl RateLimiter {
             *standing = claim.standing(&mut claim.ledger.lock(), seen, now);
         }
         standings
+    }
+}
+
+impl RateLimiter {
+    /// The budgets of a request's key and account, as `admit` would see them. Takes nothing; waits like `peek`.
+    pub async fn budget_of(&self, ask: &Ask) -> Budget {
+        let now = ask.now.timestamp_micros();
+        let mut budget = Budget::Left;
+        for claim in self.claims(ask, now).iter().flatten() {
+            budget = budget.later(self.budget(claim, now).await);
+        }
+        budget
     }
 }
 

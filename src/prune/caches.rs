@@ -25,20 +25,32 @@ pub(super) struct Hashes {
     pub(super) set: u128,
 }
 
+/// Whether what was read of tools joins the caches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// It does, for the requests that come.
+    Yes,
+    /// It does not: whoever only looks leaves all as it was.
+    No,
+}
+
 /// What was read before.
 #[derive(Debug)]
 pub(super) struct Caches {
     seed: u64,
+    depth: usize,
     tools: Cache<u128, Arc<Tool>>,
     sets: Cache<u128, Arc<Index>>,
 }
 
 impl Caches {
-    /// Empty caches that hold so many bytes together: a third in tools, the rest in indexes over them.
-    pub(super) fn new(bytes: u64, seed: u64) -> Self {
+    /// Empty caches that hold so many bytes together: a third in tools, the rest in indexes over them. JSON is read as
+    /// deep as `depth`.
+    pub(super) fn new(bytes: u64, seed: u64, depth: usize) -> Self {
         let weigh = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         Self {
             seed,
+            depth,
             tools: Cache::builder()
                 .weigher(move |_, tool: &Arc<Tool>| weigh(tool.bytes()))
                 .max_capacity(bytes / 3)
@@ -65,7 +77,7 @@ impl Caches {
         tools: &[OfferedTool<'_>],
         hashes: &Hashes,
         budget: Option<Duration>,
-        depth: usize,
+        keep: Keep,
     ) -> Option<Vec<Arc<Tool>>> {
         if tools.len() > TOOLS_MAX {
             return None;
@@ -77,8 +89,10 @@ impl Caches {
                 read.push(known);
                 continue;
             }
-            let new = Arc::new(Tool::read(tool.name, tool.json, depth));
-            self.tools.insert(*hash, Arc::clone(&new));
+            let new = Arc::new(Tool::read(tool.name, tool.json, self.depth));
+            if keep == Keep::Yes {
+                self.tools.insert(*hash, Arc::clone(&new));
+            }
             read.push(new);
             if deadline.is_some_and(|deadline| Instant::now() > deadline) {
                 return None;
@@ -92,6 +106,7 @@ impl Caches {
         &self,
         tools: &[OfferedTool<'_>],
         hashes: &Hashes,
+        keep: Keep,
         read: impl FnOnce() -> Vec<Arc<Tool>>,
     ) -> Arc<Index> {
         if let Some(index) = self.sets.get(&hashes.set)
@@ -102,7 +117,9 @@ impl Caches {
         let ids = hashes.each.iter().map(|hash| *hash as u64).collect();
         let names: Vec<&str> = tools.iter().map(|tool| tool.name).collect();
         let index = Arc::new(Index::new(read(), ids, &names));
-        self.sets.insert(hashes.set, Arc::clone(&index));
+        if keep == Keep::Yes {
+            self.sets.insert(hashes.set, Arc::clone(&index));
+        }
         index
     }
 

@@ -127,6 +127,16 @@ impl Health {
         self.sets.get_with((account, set), || Arc::new(offer()))
     }
 
+    /// The same, of which nothing is kept.
+    pub(super) fn look(
+        &self,
+        account: AccountId,
+        tools: &[OfferedTool<'_>],
+        read: &[Arc<Tool>],
+    ) -> Arc<Offer> {
+        Arc::new(Offer::new(tools, read, (account, self.names.clone())))
+    }
+
     /// How many bytes are held.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> u64 {

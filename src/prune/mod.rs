@@ -9,12 +9,14 @@ mod advice;
 mod caches;
 mod conversation;
 mod decide;
+mod explain;
 mod health;
 mod identity;
 mod index;
 mod learned;
 mod pins;
 mod score;
+mod scored;
 mod semantic;
 mod synonyms;
 #[cfg(test)]
@@ -45,13 +47,16 @@ use crate::{
     },
 };
 
-pub use self::semantic::{Likeness, Question};
 use self::{
     caches::Caches,
     health::{Health, Offer},
     index::Index,
     learned::Learned,
     pins::Pins,
+};
+pub use self::{
+    explain::{Explained, Reading, Reason},
+    semantic::{Likeness, Question},
 };
 
 /// What is asked of the pruner beside the request.
@@ -218,7 +223,7 @@ impl Pruner {
     /// A pruner that has seen nothing yet.
     pub fn new(settings: Settings) -> Self {
         Self {
-            caches: Caches::new(settings.cache_bytes, settings.seed),
+            caches: Caches::new(settings.cache_bytes, settings.seed, settings.depth),
             pins: Pins::new(settings.conversations),
             learned: Learned::new(),
             health: Health::new(),

@@ -1,5 +1,7 @@
 //! The pruner as `chat` uses it: what it keeps, what it never loses, and that nothing that goes wrong in it matters.
 
+mod explaining;
+
 use std::{fmt::Write, sync::Arc, time::Duration};
 
 use bytes::Bytes;

@@ -66,6 +66,9 @@ pub enum BodyRule {
     Whole,
     /// This one field; the query string gives the others.
     Field(FieldDescriptor),
+    /// This field of the type `google.api.HttpBody`, which gets the bytes as they are, without JSON mapping; the query
+    /// string gives the others.
+    Bytes(FieldDescriptor),
 }
 
 /// Why the routes cannot be built: the method, and what is wrong with it.
@@ -151,8 +154,7 @@ pub(super) fn read(pool: &DescriptorPool, names: &Names) -> Result<Vec<Binding>,
 }
 
 fn method(descriptor: &MethodDescriptor, chat_body: bool) -> Result<Method, BindingProblem> {
-    let carries_bytes = |message: MessageDescriptor| message.full_name() == "google.api.HttpBody";
-    let raw = match (carries_bytes(descriptor.input()), carries_bytes(descriptor.output())) {
+    let raw = match (carries_bytes(&descriptor.input()), carries_bytes(&descriptor.output())) {
         (true, true) => true,
         (false, false) => false,
         _ => return Err(malformed("HttpBody must be both the request and the answer, or neither")),
@@ -162,6 +164,10 @@ fn method(descriptor: &MethodDescriptor, chat_body: bool) -> Result<Method, Bind
     }
     let grpc_path = format!("/{}/{}", descriptor.parent_service().full_name(), descriptor.name());
     Ok(Method { descriptor: descriptor.clone(), grpc_path, raw, chat_body })
+}
+
+fn carries_bytes(message: &MessageDescriptor) -> bool {
+    message.full_name() == "google.api.HttpBody"
 }
 
 fn with_aliases(
@@ -211,7 +217,8 @@ fn binding(
             return Err(malformed("update_mask is made from the body's members and needs body: \"*\""));
         }
         // The top of a query or body is always an object, whatever the shape of the type elsewhere.
-        let odd = [(&input, mask.as_ref()), (&output, None)]
+        let bytes = if let BodyRule::Bytes(field) = &body { Some(field) } else { None };
+        let odd = [(&input, mask.as_ref().or(bytes)), (&output, None)]
             .into_iter()
             .find_map(|(message, mask)| shape::unrepresentable(message, mask));
         if let Some(field) = odd {
@@ -252,12 +259,14 @@ fn body_rule(
         "*" => match shape::of(input) {
             Shape::Object => Ok(BodyRule::Whole),
             // HttpBody is the body; anything else would be an array or string where members are expected.
-            Shape::None if input.full_name() == "google.api.HttpBody" => Ok(BodyRule::Whole),
+            Shape::None if carries_bytes(input) => Ok(BodyRule::Whole),
             _ => Err(malformed("body: \"*\" needs a message that is an object in JSON")),
         },
         name => {
             let field = input.get_field_by_name(name).filter(|field| !by_path.contains(field));
-            Ok(BodyRule::Field(field.ok_or_else(|| no_field(name))?))
+            let field = field.ok_or_else(|| no_field(name))?;
+            let bytes = field.kind().as_message().is_some_and(carries_bytes) && !field.is_list();
+            Ok(if bytes { BodyRule::Bytes(field) } else { BodyRule::Field(field) })
         }
     }
 }

@@ -177,7 +177,7 @@ impl<B: Backend> Transcoder<B> {
         binding: &Binding,
         values: &[String],
         head: &Parts,
-        body: &[u8],
+        body: &Bytes,
     ) -> Result<DynamicMessage, Refusal> {
         let query = head.uri.query().unwrap_or_default();
         let mut message = DynamicMessage::new(binding.method.descriptor.input());
@@ -211,6 +211,11 @@ impl<B: Backend> Transcoder<B> {
                 if let Some(json) = self.parse(body, &mut findings)? {
                     BodyReader::new(&mut findings).fill_field(&mut message, field, &json);
                 }
+            }
+            BodyRule::Bytes(field) => {
+                taken.by_body = Some(field);
+                query::fill(&mut message, query, &taken, &mut findings);
+                request::fill_bytes(&mut message, field, body.clone());
             }
         }
         if !findings.is_empty() {

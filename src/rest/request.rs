@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage, Value,
 };
@@ -263,4 +264,13 @@ fn map_key(value: Value) -> Option<MapKey> {
         Value::String(key) => Some(MapKey::String(key)),
         _ => None,
     }
+}
+
+/// Puts a body into a field of the type `google.api.HttpBody`. By its headers it is JSON, by whichever name.
+pub(super) fn fill_bytes(message: &mut DynamicMessage, field: &FieldDescriptor, body: Bytes) {
+    let Kind::Message(of) = field.kind() else { return };
+    let mut carrier = DynamicMessage::new(of);
+    carrier.set_field_by_name("content_type", Value::String("application/json".to_owned()));
+    carrier.set_field_by_name("data", Value::Bytes(body));
+    message.set_field(field, Value::Message(carrier));
 }

@@ -60,11 +60,14 @@ pub(super) fn update_mask(message: &MessageDescriptor) -> Option<FieldDescriptor
     (is_mask && !field.is_list()).then_some(field)
 }
 
-/// The first field below `message` that has no JSON form, as `path (type)`. `mask` may stand at the top.
-pub(super) fn unrepresentable(message: &MessageDescriptor, mask: Option<&FieldDescriptor>) -> Option<String> {
+/// The first field below `message` that has no JSON form, as `path (type)`. At the top `except` needs none.
+pub(super) fn unrepresentable(
+    message: &MessageDescriptor,
+    except: Option<&FieldDescriptor>,
+) -> Option<String> {
     let mut seen = HashSet::from([message.full_name().to_owned()]);
     let mut ahead: Vec<(String, FieldDescriptor)> =
-        message.fields().filter(|field| Some(field) != mask).map(|f| (f.name().to_owned(), f)).collect();
+        message.fields().filter(|field| Some(field) != except).map(|f| (f.name().to_owned(), f)).collect();
     while let Some((path, field)) = ahead.pop() {
         if field.is_group() {
             return Some(format!("{path} (a group)"));

@@ -59,7 +59,8 @@ impl rest::Backend for Backend {
         request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
         request.extensions_mut().insert(admitted);
 
-        let answer = match self.services.routes.clone().oneshot(request).await {
+        let routes = if method.chat_body { &self.services.chat_routes } else { &self.services.routes };
+        let answer = match routes.clone().oneshot(request).await {
             Ok(answer) => answer,
             Err(never) => match never {},
         };

@@ -14,6 +14,7 @@ use crate::{
         policy::{Account, Policy, PruneMode},
         secret::PlainSecret,
         toollist::Toollist,
+        usage::Routing,
         violation::{Violations, shown},
     },
     proto::v1,
@@ -110,7 +111,23 @@ pub(super) fn tool_mode(number: i32) -> Result<Option<ToolMode>, Violations> {
     }
 }
 
-fn v1_prune_mode(mode: PruneMode) -> v1::PruneMode {
+pub(super) fn v1_tool_mode(mode: ToolMode) -> v1::ToolMode {
+    match mode {
+        ToolMode::Observe => v1::ToolMode::Observe,
+        ToolMode::Filter => v1::ToolMode::Filter,
+        ToolMode::Block => v1::ToolMode::Block,
+    }
+}
+
+pub(super) fn v1_routing(routing: Routing) -> v1::Routing {
+    match routing {
+        Routing::Keyword => v1::Routing::Keyword,
+        Routing::Semantic => v1::Routing::Semantic,
+        Routing::Limit => v1::Routing::Limit,
+    }
+}
+
+pub(super) fn v1_prune_mode(mode: PruneMode) -> v1::PruneMode {
     match mode {
         PruneMode::Off => v1::PruneMode::Off,
         PruneMode::Safe => v1::PruneMode::Safe,
@@ -169,11 +186,6 @@ pub(super) fn key(key: &Key, policy: &Policy, now: DateTime<Utc>) -> v1::Key {
         KeyStatus::Expired => v1::KeyStatus::Expired,
         KeyStatus::Revoked => v1::KeyStatus::Revoked,
     };
-    let mode = match key.tool_mode {
-        ToolMode::Observe => v1::ToolMode::Observe,
-        ToolMode::Filter => v1::ToolMode::Filter,
-        ToolMode::Block => v1::ToolMode::Block,
-    };
     v1::Key {
         id: key.id.to_string(),
         name: key.name.clone(),
@@ -182,7 +194,7 @@ pub(super) fn key(key: &Key, policy: &Policy, now: DateTime<Utc>) -> v1::Key {
         scopes: key.scopes.iter().map(|one| scope(one).into()).collect(),
         allowed_tools: list(key.toollist.allowed()),
         denied_tools: list(key.toollist.denied()),
-        tool_mode: mode.into(),
+        tool_mode: v1_tool_mode(key.tool_mode).into(),
         limits: Some(limits(&key.limits(policy))),
         created_at: Some(timestamp(key.created_at)),
         created_by: key.created_by.clone(),

@@ -27,7 +27,12 @@ use crate::{
         request_id::RequestId,
     },
     limits::{self, RateLimiter, Rules},
-    service::{Failure, Reason, admitted::Admitted, chat::COMPLETIONS, failures},
+    service::{
+        Failure, Reason,
+        admitted::Admitted,
+        chat::{COMPLETIONS, EXPLAIN},
+        failures,
+    },
     telemetry::{CallerSlot, LoggedCaller},
 };
 
@@ -141,7 +146,9 @@ impl Guard {
             });
         }
         requirement.check(&caller)?;
-        self.limit(&caller, requirement).await?;
+        if requirement != Requirement::Scope(Scope::Chat) || path == EXPLAIN {
+            self.limit(&caller).await?;
+        }
         let arrival = match COMPLETIONS.contains(&path) {
             true => self.arrivals.let_in(request_id(extensions)?, &caller, self.clock.now()),
             false => None,
@@ -154,13 +161,11 @@ impl Guard {
         self.limiter.stats().refused.requests
     }
 
-    /// Takes a call to anything but chat, which has limits of its own, from the rate of its caller. Operators without an
-    /// account have none.
-    async fn limit(&self, caller: &Caller, requirement: Requirement) -> Result<(), Failure> {
-        let (Some(account), false) = (caller.account(), requirement == Requirement::Scope(Scope::Chat))
-        else {
-            return Ok(());
-        };
+    /// Takes a call to anything but chat, which has limits of its own, from the rate of its caller. An explanation is
+    /// none of chat's: whoever asks why must neither use up what its agent needs nor work past every limit. Operators
+    /// without an account have none.
+    async fn limit(&self, caller: &Caller) -> Result<(), Failure> {
+        let Some(account) = caller.account() else { return Ok(()) };
         let ask = limits::Ask {
             account: account.id,
             key: caller.key_id(),

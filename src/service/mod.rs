@@ -65,11 +65,16 @@ pub struct Parts {
     pub limits: config::Limits,
 }
 
+/// What a message may add to the body that it carries: names of fields, lengths, and what came in headers.
+const ENVELOPE: usize = 64 * 1024;
+
 /// Every service of `orqen.v1`, unguarded: what is mounted on a port goes behind `GuardLayer`.
 #[derive(Clone)]
 pub struct Services {
     /// The gRPC routes.
     pub routes: Routes,
+    /// Those of chat for REST, which has held the body to its bound before it put it into a message.
+    chat_routes: Routes,
     chat: Arc<chat::Chat>,
     clock: SharedClock,
 }
@@ -92,12 +97,15 @@ impl Services {
             ToolServiceServer::new(tools::Tools::new(Arc::clone(&parts))).max_decoding_message_size(account),
         )
         .add_service(UsageServiceServer::new(usage::Usage::new(parts)).max_decoding_message_size(account))
-        .add_service(
-            ChatServiceServer::from_arc(Arc::clone(&chat))
-                .max_decoding_message_size(body)
-                .max_encoding_message_size(usize::MAX),
-        )
+        .add_service(chat_service(&chat, body))
         .prepare();
-        Self { routes, chat, clock }
+        let chat_routes = Routes::new(chat_service(&chat, body.saturating_add(ENVELOPE))).prepare();
+        Self { routes, chat_routes, chat, clock }
     }
+}
+
+fn chat_service(chat: &Arc<chat::Chat>, most: usize) -> ChatServiceServer<chat::Chat> {
+    ChatServiceServer::from_arc(Arc::clone(chat))
+        .max_decoding_message_size(most)
+        .max_encoding_message_size(usize::MAX)
 }

@@ -35,10 +35,11 @@ pub fn openapi() -> Result<Value, BindingError> {
             "description": "An Orqen key (`sk-orq-…`), or a JWT of the configured issuer.",
         }),
         error: error(),
-        raw: BTreeMap::from([(
-            "orqen.v1.ChatService.CreateRawChatCompletion",
-            (chat_request(), chat_answer()),
-        )]),
+        requests: BTreeMap::from([
+            ("orqen.v1.ChatService.CreateRawChatCompletion", chat_request()),
+            ("orqen.v1.ChatService.ExplainToolSelection", chat_request()),
+        ]),
+        answers: BTreeMap::from([("orqen.v1.ChatService.CreateRawChatCompletion", chat_answer())]),
     };
     let names = route_names();
     Ok(rest::openapi(&rest::bindings(&proto::POOL, &names)?, &names, about))

@@ -134,6 +134,11 @@ impl Failure {
         &self.message
     }
 
+    /// The field that it is about.
+    pub fn param(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
     /// Reads back what `Status::from` wrote; a status of tonic's own is given its reason by its code.
     pub fn from_status(status: &Status) -> Self {
         let details = status.get_error_details();

@@ -124,6 +124,20 @@ impl Tokenizer {
         sum
     }
 
+    /// The tokens of each of these definitions, within the same bound: those that were not counted are taken to be as
+    /// dense as the others.
+    pub fn each<'a>(&self, definitions: impl Iterator<Item = &'a [u8]>) -> Vec<u64> {
+        let counts: Vec<_> = self.counted(Part::Whole, definitions).collect();
+        let counted = counts.iter().filter_map(|(bytes, count)| Some((*bytes, u64::from((*count)?))));
+        let (seen, tokens) =
+            counted.fold((0, 0), |(seen, all), (bytes, tokens)| (seen + bytes, all + tokens));
+        let of = |(bytes, count): &(u64, Option<u32>)| match count {
+            Some(count) => u64::from(*count),
+            None => scaled(tokens, seen, *bytes),
+        };
+        counts.iter().map(of).collect()
+    }
+
     /// The tokens of definitions that were counted before, in the same order; `None` where they were not. Cheap enough
     /// for the path of a request: it hashes them, and no more.
     pub fn known<'a>(&self, part: Part, definitions: impl Iterator<Item = &'a [u8]>) -> Option<u64> {
@@ -147,27 +161,39 @@ impl Tokenizer {
 
     /// The sum, and whether all of it was counted.
     fn fresh_sum<'a>(&self, part: Part, definitions: impl Iterator<Item = &'a [u8]>) -> (u64, bool) {
-        let mut allowance = FRESH;
         let (mut tokens, mut bytes, mut uncounted) = (0u64, 0u64, 0u64);
-        for json in definitions {
-            let key = part.key(json);
-            let known = self.counts.get(&key);
-            let cost = part.cost(json);
-            let count = match known {
-                Some(count) => count,
-                None if cost <= allowance => {
-                    allowance -= cost;
-                    self.counts.get_with(key, || part.fresh_count(json))
+        for (length, count) in self.counted(part, definitions) {
+            match count {
+                Some(count) => {
+                    tokens += u64::from(count);
+                    bytes += length;
                 }
-                None => {
-                    uncounted += json.len() as u64;
-                    continue;
-                }
-            };
-            tokens += u64::from(count);
-            bytes += json.len() as u64;
+                None => uncounted += length,
+            }
         }
         (tokens + scaled(tokens, bytes, uncounted), uncounted == 0)
+    }
+
+    /// For each definition its bytes and its tokens, `None` once no more are counted.
+    fn counted<'a>(
+        &self,
+        part: Part,
+        definitions: impl Iterator<Item = &'a [u8]>,
+    ) -> impl Iterator<Item = (u64, Option<u32>)> {
+        let mut allowance = FRESH;
+        definitions.map(move |json| {
+            let key = part.key(json);
+            let cost = part.cost(json);
+            let count = match self.counts.get(&key) {
+                Some(count) => Some(count),
+                None if cost <= allowance => {
+                    allowance -= cost;
+                    Some(self.counts.get_with(key, || part.fresh_count(json)))
+                }
+                None => None,
+            };
+            (json.len() as u64, count)
+        })
     }
 }
 
@@ -284,6 +310,8 @@ mod tests {
         assert!(tokenizer.counts.entry_count() <= (FRESH / WINDOW) as u64);
         let one = u64::from(tokenizer.count(definitions[0].as_bytes()));
         assert!(sum.abs_diff(one * 64) < one, "{sum} is not 64 times {one}");
+        let each = tokenizer.each(definitions.iter().map(String::as_bytes));
+        assert_eq!((each.len(), each.iter().sum::<u64>().abs_diff(sum) < one), (64, true));
     }
 
     #[test]

@@ -185,8 +185,13 @@ async fn over_rest(rest: &Rest, route: &Route, message: &DynamicMessage) -> Answ
             rest = rest.with(header, &text);
         }
     }
-    let members = transcode::request(message, &less);
     let mut path = route.filled(&id.unwrap_or_default());
+    if let Some(field) = &route.body_field {
+        let carrier = message.get_field_by_name(field).unwrap();
+        let data = carrier.as_message().unwrap().get_field_by_name("data").unwrap();
+        return rest.send(route.verb.clone(), &path, data.as_bytes().unwrap().clone()).await;
+    }
+    let members = transcode::request(message, &less);
     if route.has_body {
         return rest.send(route.verb.clone(), &path, members.to_string()).await;
     }

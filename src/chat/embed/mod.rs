@@ -109,6 +109,11 @@ impl Embedder {
         likeness
     }
 
+    /// The same from vectors that are at hand: nobody is asked, and nothing is counted.
+    pub fn known(&self, question: &Question<'_>) -> Option<Likeness> {
+        self.fetcher.find(&self.fetcher.keys(question))
+    }
+
     /// What came of it since the start.
     pub fn counts(&self) -> Counts {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);

@@ -18,14 +18,16 @@ mod shape;
 mod tests;
 mod tool;
 mod trim;
+mod verdict;
 
 use bytes::Bytes;
 
 use crate::domain::{json::Scanner, key::ToolMode, toollist::Toollist, usage::ToolTally};
 use permit::Barred;
-use shape::{Choice, Shape};
+use shape::{Choice, Root, Shape};
 
 pub use trim::sentence_end;
+pub use verdict::{Bar, ToolVerdict};
 
 /// What a request may be at most.
 #[derive(Debug, Clone, Copy)]
@@ -95,6 +97,24 @@ impl ChatRequest {
         self.shape.stream
     }
 
+    /// What the lists make of each tool, and by which entry: for people, while `permit` decides. Its errors are those of
+    /// `permit` that say that the request is malformed.
+    pub fn verdicts(
+        &self,
+        toollist: &Toollist,
+        members: &[ToolMember],
+    ) -> Result<Vec<ToolVerdict>, Malformed> {
+        verdict::verdicts(self, toollist, members)
+    }
+
+    /// The JSON of `tool_choice` and that of `function_call`, where they are there and not null.
+    pub fn choices(&self) -> [Option<&[u8]>; 2] {
+        [Root::ToolChoice, Root::FunctionCall].map(|root| {
+            let member = self.shape.member(root).filter(|member| !member.null)?;
+            Some(member.value.of(&self.body))
+        })
+    }
+
     /// Takes out, or refuses, every tool that may not be used. `members` are the upstream's tool members;
     /// `web_search_options` is one of every upstream, and a name that has another meaning in every request
     /// (`tools`, `messages`) cannot be made one.
@@ -106,6 +126,19 @@ impl ChatRequest {
     ) -> Result<PermittedRequest, Refused> {
         permit::permit(self, toollist, mode, members)
     }
+}
+
+/// What becomes of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The lists removed it.
+    Barred,
+    /// The selection removed it.
+    Pruned,
+    /// It goes on, cut down to what a call needs.
+    Slim,
+    /// It goes on as it is.
+    Whole,
 }
 
 /// A tool that the lists let through.
@@ -228,6 +261,11 @@ impl PermittedRequest {
     #[must_use]
     pub fn asking_usage(self) -> Self {
         Self { asks_usage: self.shape.stream, ..self }
+    }
+
+    /// What `keep` with this selection makes of each of the request's `tools`, then of its `functions`.
+    pub fn fates(&self, selection: &Selection) -> Vec<Fate> {
+        prepare::fates(self, selection)
     }
 
     /// Keeps the selected tools, writes `model` as the upstream knows it (`None`: as the client wrote it), and

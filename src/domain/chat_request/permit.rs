@@ -75,7 +75,7 @@ pub(super) fn permit(
 }
 
 /// Refuses a request whose names would take the key's lists too long.
-fn affordable(shape: &Shape, body: &[u8], toollist: &Toollist) -> Result<(), Malformed> {
+pub(super) fn affordable(shape: &Shape, body: &[u8], toollist: &Toollist) -> Result<(), Malformed> {
     if toollist.is_unbound() {
         return Ok(());
     }
@@ -118,14 +118,30 @@ fn compared<'a>(shape: &'a Shape, body: &'a [u8]) -> impl Iterator<Item = &'a st
 }
 
 fn marks(tools: &[Tool], body: &[u8], toollist: &Toollist) -> Vec<bool> {
-    tools.iter().map(|tool| !passes(tool, body, toollist)).collect()
+    tools.iter().map(|tool| against(tool, body, toollist).is_some()).collect()
 }
 
-fn passes(tool: &Tool, body: &[u8], toollist: &Toollist) -> bool {
+/// Why a tool does not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Against<'a> {
+    /// It brings tools inside, whose names nobody checked.
+    Nested,
+    /// It brings whatever an MCP server has.
+    Open,
+    /// The lists do not let this name of it through.
+    Name(&'a str),
+}
+
+/// What speaks against a tool, if anything does.
+pub(super) fn against<'a>(tool: &'a Tool, body: &'a [u8], toollist: &Toollist) -> Option<Against<'a>> {
     let denies_some = || toollist.denied().is_some_and(|denied| !denied.is_empty());
-    (!tool.nests || toollist.is_unbound())
-        && !(tool.open && denies_some())
-        && tool.names.all(body).all(|name| toollist.permits(name))
+    if tool.nests && !toollist.is_unbound() {
+        return Some(Against::Nested);
+    }
+    if tool.open && denies_some() {
+        return Some(Against::Open);
+    }
+    tool.names.all(body).find(|name| !toollist.permits(name)).map(Against::Name)
 }
 
 /// What is at hand for a decision about the request as a whole.

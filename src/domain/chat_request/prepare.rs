@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use super::{
-    ChoiceFate, PermittedRequest, PreparedRequest, Selection,
-    permit::{count, emptied},
+    ChoiceFate, Fate, PermittedRequest, PreparedRequest, Selection,
+    permit::{Barred, count, emptied},
     shape::{Choice, Root, StreamOptions},
     tool::Tool,
     trim,
@@ -25,15 +25,13 @@ pub(super) fn prepare(
     let hides_usage = request.asks_usage && !request.wants_usage();
     let PermittedRequest { body, shape, barred, mut tally, .. } = request;
     let tools = shape.tools.iter().chain(&shape.functions);
-    let marks = barred.tools.iter().chain(&barred.functions).zip(gone.tools.iter().chain(&gone.functions));
-    let slim = gone.slim_tools.iter().chain(&gone.slim_functions);
     let (mut by_lists, mut by_selection, mut slimmed) = (Vec::new(), Vec::new(), Vec::new());
-    for ((tool, (barred, gone)), slim) in tools.zip(marks).zip(slim) {
-        let what_became = match (barred, gone, slim) {
-            (true, _, _) => &mut by_lists,
-            (_, true, _) => &mut by_selection,
-            (_, _, true) => &mut slimmed,
-            _ => continue,
+    for (tool, fate) in tools.zip(gone.fates(&barred)) {
+        let what_became = match fate {
+            Fate::Barred => &mut by_lists,
+            Fate::Pruned => &mut by_selection,
+            Fate::Slim => &mut slimmed,
+            Fate::Whole => continue,
         };
         what_became.push(body.slice(tool.span.start..tool.span.end));
     }
@@ -47,6 +45,11 @@ pub(super) fn prepare(
         stream: shape.stream,
         hides_usage,
     }
+}
+
+/// What became of each tool, by the lists and this selection.
+pub(super) fn fates(request: &PermittedRequest, selection: &Selection) -> Vec<Fate> {
+    Gone::of(request, selection).fates(&request.barred).collect()
 }
 
 /// What becomes of each tool, for whatever reason, by place.
@@ -99,6 +102,21 @@ impl Gone {
             }
         }
         gone
+    }
+}
+
+impl Gone {
+    /// One for each of `tools`, then of `functions`.
+    fn fates<'a>(&'a self, barred: &'a Barred) -> impl Iterator<Item = Fate> + 'a {
+        let marks =
+            barred.tools.iter().chain(&barred.functions).zip(self.tools.iter().chain(&self.functions));
+        let slim = self.slim_tools.iter().chain(&self.slim_functions);
+        marks.zip(slim).map(|((barred, gone), slim)| match (barred, gone, slim) {
+            (true, _, _) => Fate::Barred,
+            (_, true, _) => Fate::Pruned,
+            (_, _, true) => Fate::Slim,
+            _ => Fate::Whole,
+        })
     }
 }
 

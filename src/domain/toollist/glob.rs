@@ -3,7 +3,7 @@
 //! A pattern is matched piece by piece, each at its leftmost place, which is right because only `*` lies between
 //! pieces; the time is linear in the name, so no pattern that a caller stores can slow the chat path down.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use memchr::memmem;
 
@@ -45,19 +45,20 @@ impl Glob {
 /// The entries of one list, compiled.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
-    names: HashSet<Box<str>>,
-    globs: Vec<Glob>,
+    /// Each with its place in the list.
+    names: HashMap<Box<str>, usize>,
+    globs: Vec<(Glob, usize)>,
 }
 
 impl Entries {
     /// Compiles the entries of a list.
     pub(super) fn compile<'e>(entries: impl Iterator<Item = &'e str>) -> Self {
         let mut all = Self::default();
-        for entry in entries {
+        for (place, entry) in entries.enumerate() {
             match Glob::compile(entry) {
-                Some(glob) => all.globs.push(glob),
+                Some(glob) => all.globs.push((glob, place)),
                 None => {
-                    all.names.insert(entry.into());
+                    all.names.entry(entry.into()).or_insert(place);
                 }
             }
         }
@@ -71,7 +72,13 @@ impl Entries {
 
     /// Whether an entry matches `name`.
     pub(super) fn matches(&self, name: &str) -> bool {
-        self.names.contains(name) || self.globs.iter().any(|glob| glob.matches(name))
+        self.names.contains_key(name) || self.globs.iter().any(|(glob, _)| glob.matches(name))
+    }
+
+    /// The place in the list of an entry that matches `name`: a name before patterns, and of these the first.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        let pattern = || self.globs.iter().find(|(glob, _)| glob.matches(name)).map(|(_, place)| *place);
+        self.names.get(name).copied().or_else(pattern)
     }
 
     /// Whether each entry of `other` is covered by a single entry of these.
@@ -80,12 +87,12 @@ impl Entries {
     /// a `*` of the other is only ever consumed by one of its own, which would consume whatever stands there just
     /// as well. Every name that the other matches is therefore matched too.
     pub(super) fn cover(&self, other: &Entries) -> bool {
-        let globs = other.globs.iter().map(|glob| &glob.text);
-        other.names.iter().chain(globs).all(|entry| self.covers_entry(entry))
+        let globs = other.globs.iter().map(|(glob, _)| &glob.text);
+        other.names.keys().chain(globs).all(|entry| self.covers_entry(entry))
     }
 
     fn covers_entry(&self, entry: &str) -> bool {
-        self.matches(entry) || self.globs.iter().any(|glob| &*glob.text == entry)
+        self.matches(entry) || self.globs.iter().any(|(glob, _)| &*glob.text == entry)
     }
 }
 
@@ -127,6 +134,14 @@ mod tests {
     fn many_stars_cost_no_more_than_the_name_is_long() {
         let pattern = "*a".repeat(100) + "b";
         assert!(!matches(&pattern, &"a".repeat(1_000_000)));
+    }
+
+    #[test]
+    fn an_entry_that_matches_is_found_by_its_place() {
+        let entries = Entries::compile(["git*", "github", "*hub", "github"].into_iter());
+        for (name, place) in [("github", Some(1)), ("gitlab", Some(0)), ("dochub", Some(2)), ("svn", None)] {
+            assert_eq!((entries.find(name), entries.matches(name)), (place, place.is_some()), "{name}");
+        }
     }
 
     /// The textbook definition, exponential but plainly right.

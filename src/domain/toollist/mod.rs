@@ -129,6 +129,12 @@ impl Toollist {
         self.deny_entries().is_some_and(|list| list.compiled.matches(&fold(name)))
     }
 
+    /// The entry of the denylist, as it was given, that speaks against a tool with this (decoded) name.
+    pub(crate) fn denying(&self, name: &str) -> Option<&str> {
+        let list = self.deny_entries()?;
+        list.given.get(list.compiled.find(&fold(name))?).map(String::as_str)
+    }
+
     /// Whether every tool that passes `other` passes this list.
     ///
     /// Sound and quick rather than complete: each allowed entry of `other` must be covered by a single entry

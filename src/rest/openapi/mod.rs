@@ -32,9 +32,10 @@ pub struct About<'a> {
     pub credential: Value,
     /// The schema of the body of an answer that is no success.
     pub error: Value,
-    /// Of each method that carries bytes as they are, by its full name: the schema of its request's JSON and the
-    /// `content` object of its answer.
-    pub raw: BTreeMap<&'a str, (Value, Value)>,
+    /// Of each method that takes bytes as they are, by its full name: the schema of their JSON.
+    pub requests: BTreeMap<&'a str, Value>,
+    /// Of each method that gives bytes as they are, likewise: the `content` object of its answer.
+    pub answers: BTreeMap<&'a str, Value>,
 }
 
 /// The name of the security scheme.
@@ -49,7 +50,8 @@ pub fn document(bindings: &[Binding], names: &Names, about: About<'_>) -> Value 
         schemas: Schemas::new(
             pool.as_ref().and_then(|pool| pool.get_extension_by_name(&names.bounds_option)),
         ),
-        raw: &about.raw,
+        requests: &about.requests,
+        answers: &about.answers,
     };
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
@@ -81,7 +83,8 @@ struct Writer<'a> {
     access_option: &'a str,
     comments: Comments,
     schemas: Schemas,
-    raw: &'a BTreeMap<&'a str, (Value, Value)>,
+    requests: &'a BTreeMap<&'a str, Value>,
+    answers: &'a BTreeMap<&'a str, Value>,
 }
 
 impl Writer<'_> {
@@ -149,7 +152,7 @@ impl Writer<'_> {
         }
         let by_body = match &binding.body {
             BodyRule::Whole => return parameters,
-            BodyRule::Field(field) => Some(field),
+            BodyRule::Field(field) | BodyRule::Bytes(field) => Some(field),
             BodyRule::None => None,
         };
         let taken = Taken { by_body, ..Taken::of(binding) };
@@ -170,7 +173,8 @@ impl Writer<'_> {
         let schema = match &binding.body {
             BodyRule::None => return None,
             BodyRule::Field(field) => self.schemas.field(field, Side::Request),
-            BodyRule::Whole if binding.method.raw => self.raw.get(method.full_name())?.0.clone(),
+            BodyRule::Whole if binding.method.raw => self.requests.get(method.full_name())?.clone(),
+            BodyRule::Bytes(_) => self.requests.get(method.full_name())?.clone(),
             BodyRule::Whole => {
                 let taken = Taken::of(binding);
                 self.schemas.request(&method.input(), &taken, &self.comments)
@@ -197,8 +201,8 @@ impl Writer<'_> {
     fn answer(&mut self, binding: &Binding) -> Value {
         let method = &binding.method.descriptor;
         let description = self.comments.of_message(&method.output());
-        let content = match (self.raw.get(method.full_name()), &binding.response_body) {
-            (Some((_, content)), _) if binding.method.raw => content.clone(),
+        let content = match (self.answers.get(method.full_name()), &binding.response_body) {
+            (Some(content), _) if binding.method.raw => content.clone(),
             (_, Some(field)) => {
                 json!({"application/json": {"schema": self.schemas.field(field, Side::Answer)}})
             }

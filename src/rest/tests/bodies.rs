@@ -170,3 +170,17 @@ async fn raw_bodies_are_handed_on_as_they_came() {
         assert_eq!(rest.backend.calls.lock().unwrap().last().unwrap().1, body);
     }
 }
+
+#[tokio::test]
+async fn a_field_that_carries_bytes_gets_the_body_as_it_is() {
+    let rest = Rest::orqen();
+    for body in ["{\"a\": 1.0 , \"a\":2}\n", "", "no JSON"] {
+        let answer = rest.json("POST", "/v1/chat/completions/explain", body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let called = rest.called::<v1::ExplainToolSelectionRequest>();
+        let carried = called.request.unwrap();
+        assert_eq!((&carried.data[..], carried.content_type.as_str()), (body.as_bytes(), "application/json"));
+        assert_eq!(called.prune, None);
+    }
+    assert_eq!(rest.json("POST", "/v1/chat/completions/explain?request=x", "{}").await.status, 400);
+}

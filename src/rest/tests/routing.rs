@@ -26,6 +26,7 @@ fn every_rule_and_alias_is_a_binding() {
         "PUT /v1/keys/{key_id}/toollist SetToollist",
         "DELETE /v1/account/keys/{key_id} RevokeKey",
         "POST /v1/chat/completions CreateRawChatCompletion",
+        "POST /v1/chat/completions/explain ExplainToolSelection",
         "GET /v1/models ListModels",
         "GET /v1/usage/summary GetSummary",
         "GET /v1/account/me GetMe",

@@ -11,6 +11,7 @@ fn problem_of(methods: Value) -> String {
             field("id", 1, "TYPE_STRING"), field("list", 2, "*TYPE_STRING"), field("at", 3, ".google.protobuf.Timestamp"),
         ]},
         {"name": "Masked", "field": [field("update_mask", 1, ".google.protobuf.FieldMask")]},
+        {"name": "Carrier", "field": [field("bytes", 1, ".google.api.HttpBody")]},
         {"name": "Odd", "field": [field("inner", 1, ".test.Odd2")]},
         {"name": "Odd2", "field": [field("again", 1, ".test.Odd"), field("any", 2, "*.google.protobuf.Any")]},
     ]);
@@ -101,6 +102,18 @@ fn types_and_streams_without_json_are_refused() {
     let body = ".google.api.HttpBody";
     let half = problem_of(json!([method("Call", body, ".test.M", json!({"post": "/t", "body": "*"}))]));
     assert!(half.contains("HttpBody must be both"), "{half}");
+    let out = problem_of(json!([method("Call", ".test.M", ".test.Carrier", json!({"get": "/t"}))]));
+    assert_eq!(out, "test.Test.Call: `bytes (google.api.HttpBody)` has no JSON form");
+    for (rule, problem) in [
+        (json!({"post": "/t", "body": "bytes"}), "none"),
+        (
+            json!({"post": "/t", "body": "*"}),
+            "test.Test.Call: `bytes (google.api.HttpBody)` has no JSON form",
+        ),
+        (json!({"get": "/t"}), "test.Test.Call: `bytes (google.api.HttpBody)` has no JSON form"),
+    ] {
+        assert_eq!(problem_of(json!([method("Call", ".test.Carrier", ".test.M", rule)])), problem);
+    }
     let get = problem_of(json!([method("Call", body, body, json!({"get": "/t"}))]));
     assert!(get.contains("HttpBody needs body: \"*\""), "{get}");
     assert_eq!(problem_of(json!([method("Call", body, body, json!({"post": "/t", "body": "*"}))])), "none");

@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod chunks;
+mod explain;
 mod provider_error;
 
 use self::{chunks::chunks, provider_error::provider_error};
@@ -36,6 +37,9 @@ pub(super) const RAW: &str = "/orqen.v1.ChatService/CreateRawChatCompletion";
 /// The methods that complete a chat. Each call of one that was let in leaves a record.
 pub(super) const COMPLETIONS: [&str; 3] =
     [RAW, "/orqen.v1.ChatService/CreateChatCompletion", "/orqen.v1.ChatService/StreamChatCompletion"];
+
+/// The method that says what would become of a chat request: it completes none, and leaves no record.
+pub(super) const EXPLAIN: &str = "/orqen.v1.ChatService/ExplainToolSelection";
 
 const ROUTING: HeaderName = HeaderName::from_static("x-orqen-routing");
 const RATIO: HeaderName = HeaderName::from_static("x-orqen-prune-ratio");
@@ -160,6 +164,16 @@ async fn collect(mut body: AnswerBody, most: usize) -> Result<Bytes, (Bytes, Fai
     Ok(whole.freeze())
 }
 
+/// Refuses a body that is declared to be something else than JSON.
+fn json_only(content_type: &str) -> Result<(), Failure> {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if essence.is_empty() || essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let message = format!("content_type is {}: send application/json", shown(content_type));
+    Err(Failure::new(Reason::UnsupportedMediaType, message).about("content_type"))
+}
+
 fn broken_off(error: &impl std::fmt::Display) -> Failure {
     Failure::new(Reason::UpstreamUnreachable, format!("the provider's answer broke off: {error}"))
 }
@@ -177,15 +191,7 @@ impl ChatService for Chat {
         let caller = admitted.now()?;
         let headers = request.metadata().clone().into_headers();
         let body = request.into_inner();
-        let essence = body.content_type.split(';').next().unwrap_or_default().trim();
-        if !essence.is_empty() && !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Failure::new(
-                Reason::UnsupportedMediaType,
-                format!("content_type is {}: send application/json", shown(&body.content_type)),
-            )
-            .about("content_type")
-            .into());
-        }
+        json_only(&body.content_type)?;
         let answer = self.parts.chat.complete(admitted.arrival()?, &caller, body.data, &headers).await;
         let answer = answer.map_err(Failure::from)?;
         if !answer.status.is_success() {
@@ -249,6 +255,13 @@ impl ChatService for Chat {
         Ok(response)
     }
 
+    async fn explain_tool_selection(
+        &self,
+        request: Request<v1::ExplainToolSelectionRequest>,
+    ) -> Result<Response<v1::ExplainToolSelectionResponse>, Status> {
+        self.explained(request).await
+    }
+
     async fn list_models(
         &self,
         request: Request<v1::ListModelsRequest>,
@@ -273,7 +286,7 @@ mod tests {
         let service = POOL.get_service_by_name("orqen.v1.ChatService").unwrap();
         let paths = service.methods().map(|method| format!("/{}/{}", service.full_name(), method.name()));
         let others: Vec<_> = paths.filter(|path| !COMPLETIONS.contains(&path.as_str())).collect();
-        assert_eq!(others, ["/orqen.v1.ChatService/ListModels"]);
+        assert_eq!(others, [EXPLAIN, "/orqen.v1.ChatService/ListModels"]);
         assert_eq!(service.methods().len(), COMPLETIONS.len() + others.len());
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         caller::Caller,
         key::KeyId,
         request_id::RequestId,
-        usage::{Ended, Record, Routing},
+        usage::{Ended, Record},
         violation::{Violations, shown},
     },
     proto::v1,
@@ -120,11 +120,6 @@ fn message(record: Record) -> v1::RequestRecord {
         Ended::Upstream => v1::RequestEnd::Upstream,
         Ended::Error => v1::RequestEnd::Error,
     };
-    let routing = record.routing.map(|routing| match routing {
-        Routing::Keyword => v1::Routing::Keyword,
-        Routing::Semantic => v1::Routing::Semantic,
-        Routing::Limit => v1::Routing::Limit,
-    });
     let latency = record.latency;
     v1::RequestRecord {
         id: record.id.to_string(),
@@ -149,7 +144,7 @@ fn message(record: Record) -> v1::RequestRecord {
             would_deny: record.tools.would_deny.into(),
             called: record.called.into(),
         }),
-        routing: routing.map(i32::from),
+        routing: record.routing.map(|routing| convert::v1_routing(routing).into()),
         recall_misses: record.recall_misses.into(),
         tokens: Some(v1::TokenCounts {
             prompt: record.tokens.prompt,

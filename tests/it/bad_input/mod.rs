@@ -79,8 +79,10 @@ fn for_operators(method: &Method) -> bool {
     method.name().starts_with("AccountService") && method.name() != "AccountService/GetMe"
 }
 
+/// Whether its body is bytes that no message is read from.
 fn is_raw(method: &Method) -> bool {
     method.descriptor.input().full_name() == "google.api.HttpBody"
+        || method.routes.iter().any(|route| route.body_field.is_some())
 }
 
 /// Every route that takes a body, with its method.

@@ -66,7 +66,9 @@ async fn a_body_over_the_bound_is_a_413_with_a_length_or_without() {
                 rest.send(route.verb.clone(), &path, padded(bound)).await,
                 in_pieces(rest, &route.verb, &path, padded(bound)).await,
             ] {
-                assert_eq!(fits.status, 400, "{path}: as large as it may be, and refused for what it says");
+                // No provider is there to take offence at what the explained request lacks.
+                let status = if route.body_field.is_some() { 200 } else { 400 };
+                assert_eq!(fits.status, status, "{path}: as large as it may be, and judged by what it says");
             }
         }
     }

@@ -7,6 +7,7 @@ mod corpus;
 mod demo;
 mod embeddings;
 mod errors;
+mod explain;
 mod fidelity;
 mod headers;
 pub(crate) mod pruning;

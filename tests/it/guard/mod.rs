@@ -41,6 +41,7 @@ const SURFACE: &[(&str, Needs, &[&str])] = &[
     ("AccountService/UpdatePolicy", Needs::Operator, &["PATCH /v1/accounts/{account_id}/policy"]),
     ("ChatService/CreateChatCompletion", Needs::Chat, &[]),
     ("ChatService/CreateRawChatCompletion", Needs::Chat, &["POST /v1/chat/completions"]),
+    ("ChatService/ExplainToolSelection", Needs::Chat, &["POST /v1/chat/completions/explain"]),
     ("ChatService/ListModels", Needs::Chat, &["GET /v1/models"]),
     ("ChatService/StreamChatCompletion", Needs::Chat, &[]),
     ("KeyService/CreateKey", Needs::Keys, &["POST /v1/account/keys", "POST /v1/keys"]),

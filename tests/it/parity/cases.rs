@@ -74,6 +74,22 @@ const IN_2030: Timestamp = Timestamp { seconds: 1_900_000_000, nanos: 123_456_00
 const IN_2000: Timestamp = Timestamp { seconds: 946_684_800, nanos: 0 };
 const NOBODY: &str = "018f0000-0000-7000-8000-000000000000";
 
+const CHAT: &str = r#"{"model":"orqen/demo","messages":[{"role":"user","content":"rain?"}],
+    "tools":[{"name":"weather","description":"Tells the weather"},{"type":"web_search"}],"tool_choice":"auto"}"#;
+
+fn explain(body: &str, prune: Option<&str>) -> v1::ExplainToolSelectionRequest {
+    let request = orqen::proto::google::api::HttpBody {
+        content_type: String::new(),
+        data: body.to_owned().into(),
+        extensions: Vec::new(),
+    };
+    v1::ExplainToolSelectionRequest {
+        request: Some(request),
+        prune: prune.map(str::to_owned),
+        session_id: Some("s-1".into()),
+    }
+}
+
 fn creating() -> Vec<Case> {
     let create = "KeyService/CreateKey";
     let full = |turn: &Turn| v1::CreateKeyRequest {
@@ -274,6 +290,13 @@ fn others() -> Vec<Case> {
         case(revoke, "no such key", false, nobody),
         case("UsageService/GetSummary", "this month", true, |_| v1::GetSummaryRequest {}),
         case("AccountService/GetMe", "oneself", true, |_| v1::GetMeRequest {}),
+        case("ChatService/ExplainToolSelection", "a request of the demo's", true, |_| explain(CHAT, None)),
+        case("ChatService/ExplainToolSelection", "less pruning", true, |_| explain(CHAT, Some("off"))),
+        case("ChatService/ExplainToolSelection", "no chat request", false, |_| explain("{", None)),
+        case("ChatService/ExplainToolSelection", "no such mode", false, |_| explain(CHAT, Some("most"))),
+        case("ChatService/ExplainToolSelection", "no such model", false, |_| {
+            explain(r#"{"model":"x"}"#, None)
+        }),
         case("ChatService/ListModels", "the models", true, |_| v1::ListModelsRequest {}),
     ]
 }

@@ -21,8 +21,10 @@ pub(crate) struct Route {
     pub(crate) verb: Verb,
     /// With its variables: `/v1/keys/{key_id}`.
     pub(crate) path: String,
-    /// Whether the message is the body.
+    /// Whether it takes a body: the message, or one of its fields.
     pub(crate) has_body: bool,
+    /// The field that has the bytes of the body as they are, where it is not the message that is the body.
+    pub(crate) body_field: Option<String>,
     /// The field of the answer that is the body.
     pub(crate) response_body: Option<String>,
 }
@@ -71,11 +73,12 @@ fn route(rule: &DynamicMessage) -> Route {
     let text = |name: &str| rule.get_field_by_name(name).unwrap().as_str().unwrap().to_owned();
     let pattern = rule.descriptor().oneofs().find(|oneof| oneof.name() == "pattern").unwrap();
     let verb = pattern.fields().find(|field| rule.has_field(field)).unwrap();
-    let response_body = text("response_body");
+    let (body, response_body) = (text("body"), text("response_body"));
     Route {
         verb: verb.name().to_uppercase().parse().unwrap(),
         path: text(verb.name()),
-        has_body: text("body") == "*",
+        has_body: !body.is_empty(),
+        body_field: Some(body).filter(|body| !matches!(body.as_str(), "" | "*")),
         response_body: (!response_body.is_empty()).then_some(response_body),
     }
 }

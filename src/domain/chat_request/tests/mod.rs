@@ -8,6 +8,7 @@ mod permit;
 mod splice;
 mod trim;
 mod usage;
+mod verdicts;
 mod work;
 
 use super::*;
