@@ -86,6 +86,10 @@ pub(super) struct TokenCaller {
 
 #[derive(Deserialize)]
 struct Claims {
+    /// Compared elsewhere. Said here too since it must be one text (RFC 7519, 4.1.1): the library takes a list of
+    /// issuers, of which ours would only have to be one.
+    #[serde(rename = "iss")]
+    _iss: String,
     sub: String,
     exp: i64,
     nbf: i64,
