@@ -31,14 +31,20 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     if !is_json {
         return Err(Refusal::UnsupportedMediaType { given: shown(header::CONTENT_TYPE) });
     }
-    let given = shown(header::CONTENT_ENCODING);
-    match given
-        .split(',')
-        .all(|coding| matches!(coding.trim().to_ascii_lowercase().as_str(), "" | "identity"))
-    {
-        true => Ok(()),
-        false => Err(Refusal::UnsupportedEncoding { given }),
+    let plain = |given: &str, but: &str| {
+        given.split(',').all(|coding| {
+            let coding = coding.trim();
+            coding.is_empty() || coding.eq_ignore_ascii_case(but)
+        })
+    };
+    // A coding that hyper does not undo is a body that the next reader may see otherwise.
+    for (name, but) in [(header::CONTENT_ENCODING, "identity"), (header::TRANSFER_ENCODING, "chunked")] {
+        let given = shown(name);
+        if !plain(&given, but) {
+            return Err(Refusal::UnsupportedEncoding { given });
+        }
     }
+    Ok(())
 }
 
 /// Reads the body to its end.

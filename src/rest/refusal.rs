@@ -44,11 +44,11 @@ pub enum Refusal {
     },
     /// The body is compressed (415).
     #[error(
-        "the body must come as it is, but its content encoding is `{}`; leave `Content-Encoding` out",
+        "the body must come as it is, but it is encoded as `{}`; leave `Content-Encoding` out, and send it whole or chunked",
         cut(given)
     )]
     UnsupportedEncoding {
-        /// The content encoding that was sent.
+        /// The encodings that were sent.
         given: String,
     },
     /// The body is larger than the method takes (413).
