@@ -4,6 +4,7 @@
 //! `support` starts servers and speaks to them; every other file is a suite named after what it proves.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by its panic")]
 
+mod attacks;
 mod bad_input;
 mod chat;
 mod guard;

@@ -12,7 +12,7 @@ mod fidelity;
 mod headers;
 pub(crate) mod pruning;
 mod retries;
-mod spellings;
+pub(crate) mod spellings;
 mod stop;
 mod streams;
 mod toolchoice;

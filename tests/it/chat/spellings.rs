@@ -12,7 +12,7 @@ use crate::{
 const DENIED: &str = "task_kill";
 
 /// Spellings of it as the inside of a JSON text: what a client may write, and what a lenient provider may read.
-const SPELLINGS: &[(&str, &str)] = &[
+pub(crate) const SPELLINGS: &[(&str, &str)] = &[
     ("as it is", "task_kill"),
     ("an escape", r"\u0074ask_kill"),
     ("every letter an escape", r"\u0074\u0061\u0073\u006B\u005f\u006b\u0069\u006c\u006C"),

@@ -58,7 +58,7 @@ fn segments(path: &str) -> Vec<String> {
 /// not one of ours are not looked at.
 pub(crate) fn check(verb: &Method, path: &str, answer: &Answer) {
     let path = path.split('?').next().unwrap_or_default();
-    if !path.starts_with("/v1/") || path.starts_with("/v1/chat/") || *verb == Method::HEAD {
+    if !path.starts_with("/v1/") || path == "/v1/chat/completions" || *verb == Method::HEAD {
         return;
     }
     let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else { return };
