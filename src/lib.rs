@@ -46,6 +46,9 @@
 //! wishes keep back; when the last one is out, or the client is gone, or it was refused on the way, the record goes to
 //! [`usage`], off the path.
 //!
+//! *Why is a tool gone?* `ChatPipeline::explain` takes the same steps up to the bytes that would be sent. The pruner's
+//! decision comes in two halves for it: one that finds, and one that takes note, which an explanation leaves out.
+//!
 //! *Create a key*: the same door and guard; [`rest`] turns the JSON into a `CreateKeyRequest`, telling all field
 //! errors at once; tonic's router calls `service::keys`, which checks that the caller hands out no more than it
 //! holds and writes to [`store`]. The secret exists in that one function and in its answer.

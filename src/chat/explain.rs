@@ -12,9 +12,7 @@ use super::{ChatError, ChatPipeline, Wish, claim};
 use crate::{
     domain::{
         caller::Caller,
-        chat_request::{
-            Bar, ChatRequest, Fate, PermittedRequest, PreparedRequest, Refused, ToolVerdict, slimmed,
-        },
+        chat_request::{ChatRequest, Fate, PermittedRequest, PreparedRequest, Refused, ToolVerdict, slimmed},
         key::ToolMode,
         policy::PruneMode,
         usage::{Routing, ToolTally},
@@ -275,10 +273,5 @@ impl ToolExplanation {
     fn slim(&self) -> Option<Vec<u8>> {
         let json = self.verdict.json.as_deref().filter(|_| self.fate == Some(Fate::Slim))?;
         Some(slimmed(json))
-    }
-
-    /// What of the lists speaks against it.
-    pub fn bar(&self) -> Option<&Bar> {
-        self.verdict.bar.as_ref()
     }
 }

@@ -52,6 +52,8 @@ pub use self::{
     withheld::Withheld,
 };
 
+pub use crate::prune::Reason;
+
 /// What every chat request goes through.
 pub struct ChatPipeline {
     /// Which upstream serves which model.

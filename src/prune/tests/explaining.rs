@@ -57,10 +57,8 @@ fn asking_leaves_no_trace() {
 fn every_reason_is_told() {
     let pruner = Pruner::new(SETTINGS);
     let request = |messages: &[String]| permitted(&body(messages, &tools(), ""), &Toollist::unbound());
-    let places = |name: &str| {
-        let mut all = request(&[]).tools().into_iter().map(|tool| tool.name.to_owned()).collect::<Vec<_>>();
-        all.iter_mut().position(|other| other == name).unwrap()
-    };
+    let all = request(&[]);
+    let places = |name: &str| all.tools().iter().position(|tool| tool.name == name).unwrap();
     let first = [message("user", "What is the weather in Oslo? Not export_thermostat.")];
     let explained = pruner.explain(&request(&first), &ASK, None);
     assert_eq!(explained.tools[places("export_thermostat")].kept, Some(Reason::Named));

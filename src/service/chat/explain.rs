@@ -4,10 +4,9 @@ use tonic::{Request, Response, Status};
 
 use super::{Chat, json_only};
 use crate::{
-    chat::{Explanation, Sent, ToolExplanation, ToolRule, Wish},
+    chat::{Explanation, Reason, Sent, ToolExplanation, ToolRule, Wish},
     domain::chat_request::{Bar, Fate},
     proto::v1,
-    prune::Reason,
     service::{Failure, admitted::caller, convert},
 };
 
