@@ -134,7 +134,7 @@ const LAST: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\
 fn written(template: &str, secret: &str) -> String {
     let (head, body) = template.split_at(template.find("\n\r\n").or(template.find("\n\n")).unwrap() + 1);
     let headers = format!("Host: x\r\nAuthorization: Bearer {secret}\r\nContent-Type: application/json\r\n");
-    let head = head.replacen('P', "P", 1).replacen(" P", &format!(" {CHAT}"), 1);
+    let head = head.replacen(" P", &format!(" {CHAT}"), 1);
     let head = head.replacen("\nH", &format!("\n{headers}"), 1).replace(": L", &format!(": {}", BODY.len()));
     let head = head.replace(": +L", &format!(": +{}", BODY.len()));
     let chunked = format!("{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len());
