@@ -89,7 +89,7 @@ impl KeyStore {
             let now = self.database.clock.now();
             match claim(&transaction, (new.account_id, new.id), once, now).await? {
                 Claim::Ours => {}
-                Claim::Earlier(key) => return Ok(Issued { key, earlier: true }),
+                Claim::Earlier(key) => return Ok(Issued { key: *key, earlier: true }),
                 Claim::Taken => return Err(CreateKeyError::Reused),
             }
             let account = accounts::locked(&transaction, new.account_id).await?;

@@ -50,7 +50,7 @@ pub(super) enum Claim {
     /// The call is to be made.
     Ours,
     /// It was made already, about this key.
-    Earlier(Key),
+    Earlier(Box<Key>),
     /// Another one was made under the same idempotency key.
     Taken,
 }
@@ -97,7 +97,7 @@ pub(super) async fn claim(
     };
     let select = owned(KeyRow::select(), account, KeyId(earlier.key_id));
     let key = read(transaction, select, now).await?;
-    key.map(Claim::Earlier).ok_or_else(|| {
+    key.map(|key| Claim::Earlier(Box::new(key))).ok_or_else(|| {
         StoreError::corrupt(format!("key {}", earlier.key_id), "it was made by a call, and is not there")
     })
 }

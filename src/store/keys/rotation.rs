@@ -67,7 +67,7 @@ impl KeyStore {
             let now = self.database.clock.now();
             match claim(&transaction, (account, id), once.as_ref(), now).await? {
                 Claim::Ours => {}
-                Claim::Earlier(key) => return Ok(Issued { key, earlier: true }),
+                Claim::Earlier(key) => return Ok(Issued { key: *key, earlier: true }),
                 Claim::Taken => return Err(RotateKeyError::Reused),
             }
             let mut key = locked(&transaction, account, id, now).await?.ok_or(RotateKeyError::NotFound)?;
