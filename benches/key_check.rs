@@ -10,13 +10,14 @@ use std::sync::Arc;
 use divan::{Bencher, black_box};
 use futures_util::FutureExt;
 use orqen::{
-    auth::{Authenticator, Parts},
+    auth::{Authenticator, DelegatedTokens, Parts},
     clock::SystemClock,
     config::{Config, Environment},
     domain::{
         key::{AccountId, KeyId, Scopes, ToolMode},
         limits::OwnLimits,
         secret::{Peppers, PlainSecret},
+        signing::SigningKeys,
         toollist::Toollist,
     },
     store::{NewKey, Store},
@@ -68,6 +69,10 @@ impl Warm {
             let parts = Parts {
                 store,
                 peppers: peppers.clone(),
+                tokens: {
+                    let key = SigningKeys::generate(&mut rand::rng());
+                    DelegatedTokens::new(&SigningKeys::parse([key.expose_secret()]).unwrap())
+                },
                 jwt: None,
                 clock: Arc::new(SystemClock),
                 on_used: Box::new(|key, at| {

@@ -24,7 +24,7 @@ pub fn check(config: &Config, environment: &Environment) -> anyhow::Result<()> {
         Server::check(&config.server).context("server.tls_cert, server.tls_key"),
         Store::file(&config.store)
             .context("store.url")
-            .and_then(|file| first_start::check_peppers(config, file.as_deref())),
+            .and_then(|file| first_start::check_secrets(config, file.as_deref())),
     ];
     let faults: Vec<_> =
         built.into_iter().filter_map(Result::err).map(|error| format!("\n  {error:#}")).collect();

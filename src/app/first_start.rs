@@ -1,26 +1,20 @@
-//! What a first start makes: the pepper beside a SQLite file, the account `default`, and one key.
-//!
-//! On PostgreSQL nothing secret is made on a replica's disk: the pepper must come from the configuration, or every
-//! replica would have its own and none would know the others' keys.
+//! What a first start makes: the pepper and the signing key beside a SQLite file, the account `default`, and one key.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::{ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use anyhow::{Context, bail};
-use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use crate::{
+    app::kept::{Given, Kind},
+    auth::DelegatedTokens,
     clock::SharedClock,
     config::Config,
     domain::{
         key::{AccountId, KeyId, Scopes, ToolMode},
         limits::OwnLimits,
         secret::{Peppers, PlainSecret},
+        signing::SigningKeys,
         toollist::Toollist,
     },
     store::{NewKey, Store},
@@ -41,10 +35,30 @@ pub async fn open_store(config: &Config, clock: SharedClock) -> anyhow::Result<S
     Store::connect(&config.store, clock).await.context("cannot open the store (store.url)")
 }
 
+const PEPPERS: Kind<Peppers> = Kind {
+    name: "pepper",
+    suffix: "pepper",
+    setting: "auth.peppers",
+    missing: "on PostgreSQL the pepper must be given, the same to every replica: make one with \
+              `echo \"1:$(openssl rand -hex 32)\"` and set auth.pepper_file to a file that holds it, or \
+              ORQEN_AUTH__PEPPERS to '[\"1:…\"]'",
+    parse: |lines| Ok(Peppers::parse(lines)?),
+};
+
+const SIGNING_KEYS: Kind<SigningKeys> = Kind {
+    name: "signing key",
+    suffix: "signing-key",
+    setting: "auth.signing_keys",
+    missing: "on PostgreSQL the key that tokens are signed with must be given, the same to every replica: make one with \
+              `echo \"1:$(openssl rand -hex 32)\"`, not the pepper, and set auth.signing_key_file to a file that holds \
+              it, or ORQEN_AUTH__SIGNING_KEYS to '[\"1:…\"]'",
+    parse: |lines| Ok(SigningKeys::parse(lines)?),
+};
+
 /// The peppers: from the configuration, or beside the SQLite file, where the first start makes one.
 pub async fn open_peppers(config: &Config, store: &Store) -> anyhow::Result<Peppers> {
     let path = match given_peppers(config, store.sqlite_file())? {
-        Given::Peppers(peppers) => return Ok(peppers),
+        Given::Here(peppers) => return Ok(peppers),
         Given::Beside(path) => path,
     };
     if store.keys().any().await? {
@@ -54,76 +68,31 @@ pub async fn open_peppers(config: &Config, store: &Store) -> anyhow::Result<Pepp
             path.display()
         );
     }
-    make(&path)?;
-    // Read back: of two processes that start together, one file wins for both.
-    read(&path)
+    PEPPERS.make(&path, &Peppers::generate(&mut rand::rng()))
 }
 
-/// Whether the peppers that are there can be read, of a store in `database`; PostgreSQL is in no file.
-pub(super) fn check_peppers(config: &Config, database: Option<&Path>) -> anyhow::Result<()> {
-    given_peppers(config, database).map(drop)
-}
-
-/// What a start finds.
-enum Given {
-    Peppers(Peppers),
-    /// None yet: this file is to be made.
-    Beside(PathBuf),
-}
-
-fn given_peppers(config: &Config, database: Option<&Path>) -> anyhow::Result<Given> {
-    if !config.auth.peppers.is_empty() {
-        return Peppers::parse(config.auth.peppers.iter().map(|pepper| pepper.expose_secret()))
-            .map(Given::Peppers)
-            .context("auth.peppers");
-    }
-    if let Some(path) = &config.auth.pepper_file {
-        return read(path).map(Given::Peppers);
-    }
-    let Some(database) = database else {
-        bail!(
-            "on PostgreSQL the pepper must be given, the same to every replica: make one with \
-             `echo \"1:$(openssl rand -hex 32)\"` and set auth.pepper_file to a file that holds it, or \
-             ORQEN_AUTH__PEPPERS to '[\"1:…\"]'"
-        );
+/// Who signs tokens: by the keys of the configuration, or by those beside the SQLite file, where a start makes one. A
+/// lost one is not missed as a pepper is: the tokens that it signed end an hour before their time.
+pub fn open_tokens(config: &Config, store: &Store) -> anyhow::Result<DelegatedTokens> {
+    let keys = match given_signing_keys(config, store.sqlite_file())? {
+        Given::Here(keys) => keys,
+        Given::Beside(path) => SIGNING_KEYS.make(&path, &SigningKeys::generate(&mut rand::rng()))?,
     };
-    let path = beside(database);
-    if path.exists() { read(&path).map(Given::Peppers) } else { Ok(Given::Beside(path)) }
+    Ok(DelegatedTokens::new(&keys))
 }
 
-/// `orqen.db.pepper` for `orqen.db`.
-fn beside(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".pepper");
-    name.into()
+/// Whether the secrets that are there can be read, of a store in `database`; PostgreSQL is in no file.
+pub(super) fn check_secrets(config: &Config, database: Option<&Path>) -> anyhow::Result<()> {
+    given_peppers(config, database)?;
+    given_signing_keys(config, database).map(drop)
 }
 
-fn read(path: &Path) -> anyhow::Result<Peppers> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the pepper file {}", path.display()))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    Peppers::parse(lines).with_context(|| format!("the pepper file {} cannot be used", path.display()))
+fn given_peppers(config: &Config, database: Option<&Path>) -> anyhow::Result<Given<Peppers>> {
+    PEPPERS.given(&config.auth.peppers, config.auth.pepper_file.as_deref(), database)
 }
 
-/// Writes a new pepper, for the owner's eyes only. Whole or not at all: written aside and linked into place.
-fn make(path: &Path) -> anyhow::Result<()> {
-    let pepper = Peppers::generate(&mut rand::rng());
-    let aside = path.with_extension(format!("pepper.{}", Uuid::now_v7().simple()));
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&aside)
-        .and_then(|mut file| {
-            writeln!(file, "{}", pepper.expose_secret())?;
-            file.sync_all()
-        })
-        .and_then(|()| match fs::hard_link(&aside, path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        });
-    let _ = fs::remove_file(&aside);
-    written.with_context(|| format!("cannot write the pepper file {}", path.display()))
+fn given_signing_keys(config: &Config, database: Option<&Path>) -> anyhow::Result<Given<SigningKeys>> {
+    SIGNING_KEYS.given(&config.auth.signing_keys, config.auth.signing_key_file.as_deref(), database)
 }
 
 /// Makes the account `default` and a key on an empty store, unless that is switched off.

@@ -10,6 +10,7 @@ mod first_start;
 mod front;
 mod grpc;
 mod health;
+mod kept;
 mod linger;
 mod timely;
 
@@ -46,7 +47,7 @@ use crate::{
 
 pub use self::{
     check::check,
-    first_start::{FirstKey, open_peppers, open_store},
+    first_start::{FirstKey, open_peppers, open_store, open_tokens},
 };
 use self::{figures::Figures, front::Front, grpc::Grpc, health::Health};
 
@@ -86,6 +87,7 @@ impl App {
         };
         let store = open_store(&config, Arc::clone(&clock)).await?;
         let peppers = open_peppers(&config, &store).await?;
+        let tokens = open_tokens(&config, &store)?;
         let first_key = first_start::first_key(&config, &store, &peppers).await?;
 
         let tasks = TaskTracker::new();
@@ -104,6 +106,7 @@ impl App {
             auth::Parts {
                 store: store.clone(),
                 peppers: peppers.clone(),
+                tokens,
                 jwt,
                 clock: Arc::clone(&clock),
                 on_used: Box::new(move |secret, at| used.used(secret, at)),

@@ -37,7 +37,8 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 /// How often a key's use is passed on.
 const USED_EVERY: i64 = 1_000_000;
 
-/// A secret in the cache: its key, which generation of it this is, and when its use was last passed on.
+/// A secret in the cache: its key, which generation of it this is, and when its use was last passed on. Of a key that
+/// was found by its id, for tokens, the generation is the newest and not asked for.
 pub(super) struct Cached {
     pub(super) key: Arc<KeyCell>,
     pub(super) generation: Generation,
@@ -72,6 +73,7 @@ fn shard(id: Uuid) -> usize {
 /// The cache of keys and accounts.
 pub(super) struct KeyCache {
     by_digest: Cache<SecretDigest, Arc<Cached>>,
+    by_id: Cache<KeyId, Arc<Cached>>,
     accounts: Cache<AccountId, Arc<AccountCell>>,
     unknown: Cache<SecretDigest, u64>,
     created: AtomicU64,
@@ -129,6 +131,7 @@ impl KeyCache {
     pub(super) fn new(capacity: u64, now: DateTime<Utc>) -> Self {
         Self {
             by_digest: Cache::new(capacity),
+            by_id: Cache::new(capacity),
             accounts: Cache::new(capacity),
             unknown: Cache::builder().max_capacity(UNKNOWN_CAPACITY).time_to_live(UNKNOWN_FOR).build(),
             created: AtomicU64::new(0),
@@ -141,6 +144,11 @@ impl KeyCache {
     /// The key with this digest, if it is cached.
     pub(super) fn find(&self, digest: &SecretDigest) -> Option<Arc<Cached>> {
         self.by_digest.get(digest)
+    }
+
+    /// The key with this id, if it is cached as one that has tokens.
+    pub(super) fn find_id(&self, id: KeyId) -> Option<Arc<Cached>> {
+        self.by_id.get(&id)
     }
 
     /// How many secrets are cached, about.
@@ -205,6 +213,20 @@ impl KeyCache {
         Some(cached)
     }
 
+    /// The same for a key whose tokens are to find it by its id.
+    pub(super) fn insert_id(&self, epochs: &Epochs, key: Key, account: Account) -> Option<Arc<Cached>> {
+        let mut index = self.index();
+        if !self.unchanged(epochs, key.id.0) || !self.unchanged(epochs, account.id.0) {
+            return None;
+        }
+        let (id, generation) = (key.id, key.newest());
+        let cached =
+            Arc::new(Cached { key: index.key(key, account), generation, used_at: AtomicI64::new(0) });
+        index.sweep();
+        self.by_id.insert(id, Arc::clone(&cached));
+        Some(cached)
+    }
+
     /// The same for an account alone.
     pub(super) fn insert_account(&self, epochs: &Epochs, account: Account) -> Option<Arc<AccountCell>> {
         let mut index = self.index();
@@ -266,6 +288,7 @@ impl KeyCache {
         }
         let _index = self.index();
         self.by_digest.invalidate_all();
+        self.by_id.invalidate_all();
         self.accounts.invalidate_all();
     }
 

@@ -39,12 +39,18 @@ pub enum TokenError {
     /// The header is not that of a signed token of ours.
     #[error("the token's header is not accepted: {0}")]
     Header(&'static str),
-    /// No key of the issuer fits.
+    /// No key of the issuer fits; of a delegated token, none of this server.
     #[error("no key of the issuer fits the token's `kid` and `alg`")]
     NoKey,
     /// Signature or claims do not hold.
     #[error("the token is not valid: {0}")]
     Invalid(#[from] jsonwebtoken::errors::Error),
+    /// The secret that a delegated token was made with is gone.
+    #[error("the secret of the key that the token was made with was replaced")]
+    Rotated,
+    /// A claim cannot be read.
+    #[error("the token's claims hold {0} that is none here")]
+    Claim(&'static str),
     /// `account` is not the id of an account.
     #[error("the token's `account` names no account")]
     UnknownAccount,

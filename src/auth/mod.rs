@@ -1,4 +1,4 @@
-//! From a bearer credential to a `Caller`: Orqen keys through a cache, JWTs of the house's issuer.
+//! From a bearer credential to a `Caller`: Orqen keys through a cache, tokens of theirs, JWTs of the house's issuer.
 //!
 //! A key that is known costs one HMAC and one look-up in memory. What is not known goes to the store, a bounded
 //! number at a time, so that made-up keys can neither hammer it nor fill memory. An outage of the store is said as
@@ -6,6 +6,7 @@
 
 mod cache;
 mod changes;
+mod delegated;
 mod jwt;
 
 use std::{
@@ -18,13 +19,15 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::Semaphore;
+use secrecy::SecretString;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     clock::SharedClock,
     config,
     domain::{
         caller::{AccountCell, Caller, JwtCaller, KeyCaller},
+        delegation::Delegation,
         key::{AccountId, Generation, Key, KeyId, KeyStatus},
         policy::Account,
         secret::{MalformedSecret, Peppers, PlainSecret, SECRET_PREFIX, SecretDigest},
@@ -34,6 +37,7 @@ use crate::{
 };
 
 use self::cache::{Cached, KeyCache};
+pub use self::delegated::{DelegatedTokens, LONGEST as LONGEST_TOKEN, TooLong};
 pub use self::jwt::{JwtSetupError, JwtVerifier, TokenError};
 
 /// How many look-ups of unknown credentials the store gets at the same time. Four times the default pool: enough
@@ -85,6 +89,7 @@ pub struct Authenticator {
     store: Store,
     peppers: Peppers,
     cache: KeyCache,
+    tokens: DelegatedTokens,
     jwt: Option<JwtVerifier>,
     clock: SharedClock,
     stale_for: TimeDelta,
@@ -114,6 +119,8 @@ pub struct Parts {
     pub store: Store,
     /// What secrets are digested with.
     pub peppers: Peppers,
+    /// Who signs and checks delegated tokens.
+    pub tokens: DelegatedTokens,
     /// Who checks JWTs; `None` refuses them.
     pub jwt: Option<JwtVerifier>,
     /// The time.
@@ -131,6 +138,7 @@ impl Authenticator {
             cache: KeyCache::new(auth.cache_keys, parts.clock.now()),
             store: parts.store,
             peppers: parts.peppers,
+            tokens: parts.tokens,
             jwt: parts.jwt,
             clock: parts.clock,
             stale_for: TimeDelta::from_std(store.stale_for).unwrap_or(TimeDelta::MAX),
@@ -151,6 +159,9 @@ impl Authenticator {
         let bearer = bearer(authorization)?;
         if bearer.starts_with(SECRET_PREFIX) {
             return self.key_caller(bearer, source).await.map(Caller::Key);
+        }
+        if DelegatedTokens::is_one(bearer) {
+            return self.token_caller(bearer).await.map(Caller::Key);
         }
         match &self.jwt {
             Some(jwt) if bearer.bytes().filter(|byte| *byte == b'.').count() == 2 => {
@@ -175,20 +186,51 @@ impl Authenticator {
             Some(cell) => cell,
             None => self.look_up_from(source, &secret).await?,
         };
-        let key = cell.key.load();
+        self.let_in(&cell, cell.generation, None)
+    }
+
+    /// A token's bearer is the caller that its key is, narrowed: found by the key's id, not by a secret.
+    async fn token_caller(&self, bearer: &str) -> Result<KeyCaller, AuthError> {
+        let now = self.clock.now();
+        let token = self.tokens.verify(bearer, now)?;
+        let generation = token.generation;
+        let trusted = self.cache.trusted(now, self.stale_for);
+        let cached = trusted.then(|| self.cache.find_id(generation.key_id)).flatten();
+        let count = if cached.is_some() { &self.hits } else { &self.misses };
+        count.fetch_add(1, Ordering::Relaxed);
+        let cell = match cached {
+            Some(cell) => cell,
+            None => self.look_up_id(generation.key_id).await?,
+        };
+        self.let_in(&cell, generation, Some(Arc::new(token)))
+    }
+
+    /// Lets in who came with this secret of a key, or with a token that was made with it.
+    fn let_in(
+        &self,
+        cell: &Cached,
+        generation: Generation,
+        token: Option<Arc<Delegation>>,
+    ) -> Result<KeyCaller, AuthError> {
+        let (key, now) = (cell.key.load(), self.clock.now());
         // Asked of every request, and of the key as it is now: a rotation ends a secret here with the change of its
         // key, and the end of an overlap is nobody's change at all.
-        if !key.opened_by(cell.generation.number, now) {
-            return Err(AuthError::Unknown);
+        if !key.opened_by(generation.number, now) {
+            return Err(if token.is_some() { TokenError::Rotated.into() } else { AuthError::Unknown });
         }
         match key.status(now) {
             KeyStatus::Active => {}
             status => return Err(AuthError::Inactive(status)),
         }
         if cell.mark_used(now) {
-            (self.on_used)(cell.generation, now);
+            (self.on_used)(generation, now);
         }
-        Ok(KeyCaller { key, cell: Arc::clone(&cell.key), generation: cell.generation })
+        Ok(KeyCaller::new(Arc::clone(&cell.key), generation, token))
+    }
+
+    /// A token with this content.
+    pub fn mint(&self, delegation: &Delegation) -> Result<SecretString, TooLong> {
+        self.tokens.mint(delegation)
     }
 
     /// Looks up a credential, unless too many from the same address were looked up in vain.
@@ -218,10 +260,7 @@ impl Authenticator {
         if candidates.iter().all(|digest| self.cache.is_unknown(digest)) {
             return Err(AuthError::Unknown);
         }
-        let _place = tokio::time::timeout(LOOKUP_WAIT, self.lookups.acquire())
-            .await
-            .map_err(|_| AuthError::Overloaded)?
-            .expect("the semaphore is never closed");
+        let _place = self.place().await?;
         // Whoever waited for a place may find that another request has filled the cache meanwhile.
         if self.cache.trusted(self.clock.now(), self.stale_for)
             && let Some(cell) = candidates.iter().find_map(|digest| self.cache.find(digest))
@@ -242,6 +281,31 @@ impl Authenticator {
                         return Ok(cell);
                     }
                 }
+            }
+        }
+        Err(AuthError::Overloaded)
+    }
+
+    /// A place among the look-ups.
+    async fn place(&self) -> Result<SemaphorePermit<'_>, AuthError> {
+        let place = tokio::time::timeout(LOOKUP_WAIT, self.lookups.acquire()).await;
+        Ok(place.map_err(|_| AuthError::Overloaded)?.expect("the semaphore is never closed"))
+    }
+
+    /// The key of a token. Only a token that this server signed leads here, so that nobody can ask for made-up ids.
+    async fn look_up_id(&self, id: KeyId) -> Result<Arc<Cached>, AuthError> {
+        let _place = self.place().await?;
+        if self.cache.trusted(self.clock.now(), self.stale_for)
+            && let Some(cell) = self.cache.find_id(id)
+        {
+            return Ok(cell);
+        }
+        for _ in 0..ATTEMPTS {
+            let epochs = self.cache.epochs();
+            let Some(key) = self.store.keys().find_any(id).await? else { return Err(AuthError::Unknown) };
+            let account = self.store.accounts().find(key.account_id).await?.ok_or(AuthError::Unknown)?;
+            if let Some(cell) = self.cache.insert_id(&epochs, key, account) {
+                return Ok(cell);
             }
         }
         Err(AuthError::Overloaded)

@@ -1,4 +1,4 @@
-//! `orqen key create|list|update|rotate|revoke`. A key that is made or changed here lies within nobody's lists: whoever holds the store is
+//! `orqen key create|list|update|rotate|token|revoke`. A key that is made or changed here lies within nobody's lists: whoever holds the store is
 //! its operator, which is also why `observe` may be chosen.
 
 use std::{io::Write, time::Duration};
@@ -24,6 +24,7 @@ use crate::{
 mod limits;
 mod revoke;
 mod rotate;
+mod token;
 mod update;
 mod view;
 
@@ -56,6 +57,14 @@ with it, the secret before works for so long, and `orqen key list --json` shows 
 
   KEY=$(orqen key rotate 0199c1f4-… --overlap 1h)")]
     Rotate(rotate::Arguments),
+    /// Make a token of a key for a sub-agent and print it, once; nothing is stored
+    #[command(long_about = "\
+Make a token of a key for a sub-agent and print it, once: to standard output, alone on its line, while what it holds goes \
+to standard error. It is sent in the place of the key's secret, holds no more than the key and counts against it. \
+Nothing is stored: it cannot be ended by itself, and ends with the key and with the key's secret of now.
+
+  TOKEN=$(orqen key token 0199c1f4-… --allow 'github_get_*' --expires-in 10m)")]
+    Token(token::Arguments),
     /// End a key for good, or all that some conditions mean; doing it again changes nothing
     #[command(long_about = "\
 End a key for good, or all keys of an account that the options mean; doing it again changes nothing. Servers see it \
@@ -147,6 +156,7 @@ pub(super) async fn run(command: Command, desk: &Desk, out: &mut dyn Write) -> a
         Command::List(wanted) => list(&wanted, desk, out).await,
         Command::Update(wanted) => update::run(*wanted, desk, out).await,
         Command::Rotate(wanted) => rotate::run(wanted, desk, out).await,
+        Command::Token(wanted) => token::run(wanted, desk, out).await,
         Command::Revoke(wanted) => revoke::run(wanted, desk, out).await,
     }
 }

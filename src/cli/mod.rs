@@ -76,7 +76,7 @@ enum Command {
     /// Make and list accounts, the owners of keys, and change what they grant
     #[command(subcommand)]
     Account(account::Command),
-    /// Make, list, change and revoke keys
+    /// Make, list, change and revoke keys, and make tokens of them
     #[command(subcommand)]
     Key(key::Command),
     /// Show what the keys of an account used and saved

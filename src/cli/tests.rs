@@ -72,6 +72,34 @@ fn a_command_that_is_not_understood_is_a_usage_error() {
 }
 
 #[test]
+fn a_token_of_a_key_is_made_and_holds_no_more_than_the_key() {
+    let shell = Shell::with_default_account();
+    let made =
+        shell.orqen(&["key", "create", "ci", "--allow", "git_*", "--expires-in", "30m", "--json"]).unwrap();
+    let id = json(&made)["id"].as_str().unwrap().to_owned();
+    let token = shell.orqen(&["key", "token", &id]).unwrap();
+    assert_eq!((token.lines().count(), token.trim().split('.').count()), (1, 3));
+    let view = json(
+        &shell.orqen(&["key", "token", &id, "--allow", "git_log", "--expires-in", "1h", "--json"]).unwrap(),
+    );
+    assert_eq!(view["allowed_tools"], serde_json::json!(["git_log"]));
+    assert_eq!((&view["scopes"], &view["key_id"]), (&serde_json::json!(["chat"]), &serde_json::json!(id)));
+    let until = |object: &serde_json::Value| {
+        chrono::DateTime::parse_from_rfc3339(object["expires_at"].as_str().unwrap()).unwrap()
+    };
+    assert!(until(&view) <= until(&json(&made)), "it ends with the key");
+    let refused = shell.orqen(&["key", "token", &id, "--allow", "rm"]).unwrap_err();
+    assert!(refused.contains("allowed_tools"), "{refused}");
+    for lifetime in ["2h", "1ms"] {
+        assert!(
+            shell.orqen(&["key", "token", &id, "--expires-in", lifetime]).unwrap_err().contains("1s to 1h")
+        );
+    }
+    shell.orqen(&["key", "revoke", &id]).unwrap();
+    assert!(shell.orqen(&["key", "token", &id]).unwrap_err().contains("revoked"));
+}
+
+#[test]
 fn a_key_is_made_listed_and_revoked() {
     let shell = Shell::with_default_account();
     let made = shell.orqen(&[

@@ -1,4 +1,4 @@
-//! `[auth]`: the peppers that secrets are stored under, the key cache, and the issuer of internal callers.
+//! `[auth]`: the peppers that secrets are stored under, the keys that tokens are signed with, the key cache, and the issuer of internal callers.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{inspect::Section, problem::Problems},
-    domain::secret::Peppers,
+    domain::{secret::Peppers, signing::SigningKeys},
 };
 
 /// `[auth]`.
@@ -20,6 +20,12 @@ pub struct Auth {
     /// A file with one pepper a line; absent: beside a SQLite file, made at the first start.
     #[serde(default)]
     pub pepper_file: Option<PathBuf>,
+    /// The keys of delegated tokens, each `VERSION:HEX`; the greatest version signs.
+    #[serde(default, with = "hidden")]
+    pub signing_keys: Vec<SecretString>,
+    /// A file with one signing key a line; absent: beside a SQLite file, made at the first start.
+    #[serde(default)]
+    pub signing_key_file: Option<PathBuf>,
     /// The issuer of internal callers' JWTs; absent: JWTs are refused.
     #[serde(default)]
     pub jwt: Option<Jwt>,
@@ -70,6 +76,15 @@ impl Section for Auth {
         if !self.peppers.is_empty() && self.pepper_file.is_some() {
             problems.add(format!("{at}.pepper_file"), "is given beside `peppers`: keep one of the two");
         }
+        if !self.signing_keys.is_empty()
+            && let Err(error) = SigningKeys::parse(self.signing_keys.iter().map(SecretString::expose_secret))
+        {
+            problems.add(format!("{at}.signing_keys"), error.to_string());
+        }
+        if !self.signing_keys.is_empty() && self.signing_key_file.is_some() {
+            problems
+                .add(format!("{at}.signing_key_file"), "is given beside `signing_keys`: keep one of the two");
+        }
         // Past ten million the cache alone would take gigabytes.
         problems.within(&format!("{at}.cache_keys"), self.cache_keys, 1..=10_000_000);
         if let Some(jwt) = &self.jwt {
@@ -101,7 +116,7 @@ impl Jwt {
     }
 }
 
-/// Peppers: read as text, written as `***`.
+/// Peppers and signing keys: read as text, written as `***`.
 mod hidden {
     use secrecy::SecretString;
     use serde::{Deserialize, Deserializer, Serializer};

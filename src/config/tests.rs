@@ -226,6 +226,7 @@ fn every_bound_is_kept() {
         ("[store]\nmax_connections = -1", "store.max_connections", "-1 does not fit"),
         ("[usage]\nretention = \"1h\"", "usage.retention", "give \"1d\" to \"365d\""),
         ("[auth]\npeppers = [\"1:ab\"]", "auth.peppers", "hexadecimal digits"),
+        ("[auth]\nsigning_keys = [\"1:ab\"]", "auth.signing_keys", "hexadecimal digits"),
         ("[auth]\ncache_keys = 0", "auth.cache_keys", "give 1 to 10000000"),
         ("[policy]\nrequests_per_minute = 0", "policy.requests_per_minute", "write \"unlimited\""),
         (
@@ -358,6 +359,11 @@ fn an_issuer_needs_one_source_of_keys_and_an_algorithm() {
         "auth.pepper_file",
         "keep one of the two",
     );
+    refuses(
+        &format!("[auth]\nsigning_key_file = \"f\"\nsigning_keys = [\"{pepper}\"]"),
+        "auth.signing_key_file",
+        "keep one of the two",
+    );
 }
 
 #[test]
@@ -412,7 +418,7 @@ fn no_secret_is_shown_anywhere() {
     let pepper = format!("3:{}", "c0ffee11".repeat(8));
     let text = format!(
         "[store]\nurl = \"postgres://orqen:hunter2@db/orqen\"\n[redis]\nurl = \"redis://:hunter2@cache/0\"\n\
-         [auth]\npeppers = [\"{pepper}\"]"
+         [auth]\npeppers = [\"{pepper}\"]\nsigning_keys = [\"{pepper}\"]"
     );
     let env = env([("OPENAI_API_KEY", "sk-hunter2")]);
     let loaded = Config::from_toml(&text, &env).unwrap();
@@ -426,6 +432,7 @@ fn no_secret_is_shown_anywhere() {
         "[store]\nurl = \"u:hunter2@h/d\"",
         "[auth]\npeppers = \"hunter2\"",
         "[auth]\npeppers = [\"hunter2\"]",
+        "[auth]\nsigning_keys = [\"hunter2\"]",
         "[redis]\nurl = \"http://u:hunter2@h\"",
         "[store]\npassword = \"hunter2\"",
         "[[upstreams]]\nname = \"a\"\nbase_url = \"https://u:hunter2@a.example\"",

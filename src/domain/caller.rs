@@ -1,11 +1,12 @@
 //! Who is calling, once that is known.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
+    delegation::Delegation,
     key::{AccountId, Generation, Key, KeyId, KeyStatus, Scope, Scopes, ToolMode},
     policy::Account,
     toollist::Toollist,
@@ -84,22 +85,28 @@ pub enum Lapsed {
 /// Who is calling: the proof that a credential was checked. Only `auth` makes one.
 #[derive(Debug, Clone)]
 pub enum Caller {
-    /// An Orqen key.
+    /// An Orqen key, or a token of one.
     Key(KeyCaller),
     /// A JWT of the house's own issuer.
     Jwt(JwtCaller),
 }
 
-/// A caller that came with an Orqen key.
+/// A caller that came with an Orqen key, or with a delegated token of one.
 #[derive(Debug, Clone)]
 pub struct KeyCaller {
-    /// The key as it was when this was made.
+    /// The key as it was when this was made, narrowed to what its token holds.
     pub key: Arc<Key>,
     /// The key as it is.
     pub cell: Arc<KeyCell>,
-    /// The secret that it came with: while a rotation's overlap lasts there are two.
+    /// The secret that it, or the maker of its token, came with: while a rotation's overlap lasts there are two.
     pub generation: Generation,
+    /// The token that it came with, if it is one.
+    pub token: Option<Arc<Delegation>>,
 }
+
+/// The calling key as the store has it, narrowed to what its token holds: what a caller may hand on.
+#[derive(Debug)]
+pub struct Own<'a>(pub(super) Option<Cow<'a, Key>>);
 
 /// A caller that came with a JWT.
 #[derive(Debug, Clone)]
@@ -116,6 +123,23 @@ pub struct JwtCaller {
     pub expires_at: DateTime<Utc>,
 }
 
+impl KeyCaller {
+    /// A caller by a key as it is now, or by a token of it.
+    pub fn new(cell: Arc<KeyCell>, generation: Generation, token: Option<Arc<Delegation>>) -> Self {
+        let key = cell.load();
+        Self { key: Arc::clone(&key), cell, generation, token }.with(key)
+    }
+
+    /// The same caller by a newer state of its key.
+    fn with(&self, key: Arc<Key>) -> Self {
+        let key = match &self.token {
+            Some(token) => Arc::new(token.narrowed(&key)),
+            None => key,
+        };
+        Self { key, ..self.clone() }
+    }
+}
+
 /// A tool list that holds everything, for callers that are bound by none.
 static UNBOUND: Toollist = Toollist::unbound();
 
@@ -126,9 +150,12 @@ impl Caller {
     pub fn at(&self, now: DateTime<Utc>) -> Result<Caller, Lapsed> {
         match self {
             Caller::Key(caller) => {
+                if caller.token.as_ref().is_some_and(|token| token.expires_at <= now) {
+                    return Err(Lapsed::Token);
+                }
                 let key = caller.cell.load();
                 match key.status(now) {
-                    KeyStatus::Active => Ok(Caller::Key(KeyCaller { key, ..caller.clone() })),
+                    KeyStatus::Active => Ok(Caller::Key(caller.with(key))),
                     status => Err(Lapsed::Key(status)),
                 }
             }
@@ -189,9 +216,28 @@ impl Caller {
         self.key().map_or(ToolMode::Filter, |key| key.tool_mode)
     }
 
+    /// The delegated token that the caller came with, if it came with one.
+    pub fn token(&self) -> Option<&Delegation> {
+        match self {
+            Caller::Key(caller) => caller.token.as_deref(),
+            Caller::Jwt(_) => None,
+        }
+    }
+
+    /// The calling key, as it is in the store and narrowed to what its token holds.
+    pub fn own<'a>(&self, stored: Option<&'a Key>) -> Own<'a> {
+        Own(stored.map(|key| match self.token() {
+            Some(token) => Cow::Owned(token.narrowed(key)),
+            None => Cow::Borrowed(key),
+        }))
+    }
+
     /// How the caller is named in `created_by`.
     pub fn name(&self) -> String {
         match self {
+            Caller::Key(KeyCaller { key, token: Some(token), .. }) => {
+                format!("token:{} of key:{}", token.id, key.id)
+            }
             Caller::Key(caller) => format!("key:{}", caller.key.id),
             Caller::Jwt(caller) => format!("jwt:{}", caller.subject),
         }

@@ -11,7 +11,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    caller::{Caller, Lapsed},
+    caller::{Caller, Lapsed, Own},
     key::{Key, KeyStatus, Scopes, ToolMode},
     limits::OwnLimits,
     policy::PolicyValues,
@@ -63,12 +63,12 @@ impl<'a> Holding<'a> {
     /// enough to undo that, or to leave the old rights to a key of its own.
     pub fn of_caller(
         caller: &'a Caller,
-        own: Option<&'a Key>,
+        own: &'a Own<'_>,
         now: DateTime<Utc>,
     ) -> Result<Option<Self>, Lapsed> {
         match caller {
             Caller::Key(_) => {
-                let own = own.ok_or(Lapsed::Key(KeyStatus::Revoked))?;
+                let own = own.0.as_deref().ok_or(Lapsed::Key(KeyStatus::Revoked))?;
                 match own.status(now) {
                     KeyStatus::Active => Ok(Some(Self::of(own))),
                     status => Err(Lapsed::Key(status)),

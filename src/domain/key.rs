@@ -182,7 +182,7 @@ pub struct Key {
     pub own_limits: OwnLimits,
     /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Who created it: `key:<id>`, `jwt:<subject>`, `cli` or `bootstrap`.
+    /// Who created it: `key:<id>`, `token:<id> of key:<id>`, `jwt:<subject>`, `cli` or `bootstrap`.
     pub created_by: String,
     /// When it last authenticated a request.
     pub last_used_at: Option<DateTime<Utc>>,
@@ -215,6 +215,11 @@ impl Key {
     /// Whether the secret of this number works at `now`, whatever the key's status is.
     pub fn opened_by(&self, number: i32, now: DateTime<Utc>) -> bool {
         self.secrets.iter().any(|secret| secret.number == number && secret.lives(now))
+    }
+
+    /// The newest of its secrets: what is made for the key by somebody else goes with that.
+    pub fn newest(&self) -> Generation {
+        Generation { key_id: self.id, number: self.secrets.first().map_or(0, |secret| secret.number) }
     }
 
     /// The limits that hold for the key under `policy`.

@@ -6,6 +6,7 @@
 pub mod caller;
 pub mod chat_answer;
 pub mod chat_request;
+pub mod delegation;
 pub mod generation;
 pub mod grant;
 pub mod json;
@@ -14,6 +15,7 @@ pub mod limits;
 pub mod policy;
 pub mod request_id;
 pub mod secret;
+pub mod signing;
 pub mod tool_health;
 pub mod toollist;
 pub mod usage;

@@ -183,7 +183,9 @@ impl AccountService for Accounts {
             (Some(account), Some(key)) => {
                 // From the store, for `last_used_at`; the cached key is the answer while it is away.
                 let fresh = self.parts.store.keys().find(account.id, key.id).await.ok().flatten();
-                let key = fresh.as_ref().unwrap_or(key);
+                // Of a token, as its bearer has it.
+                let narrowed = fresh.as_ref().zip(caller.token()).map(|(key, token)| token.narrowed(key));
+                let key = narrowed.as_ref().or(fresh.as_ref()).unwrap_or(key);
                 Some(convert::key(key, &account.policy, self.parts.clock.now()))
             }
             _ => None,

@@ -18,6 +18,7 @@ pub(super) fn problems(message: &DynamicMessage, now: DateTime<Utc>) -> Violatio
         "orqen.v1.CreateKeyRequest" => keys::check_create(read(message), now),
         "orqen.v1.UpdateKeyRequest" => keys::Update::read(&read(message), now).map(drop),
         "orqen.v1.RotateKeyRequest" => keys::Turn::read(&read(message)).map(drop),
+        "orqen.v1.DelegateKeyRequest" => keys::wanted(read(message)).map(drop),
         "orqen.v1.SetToollistRequest" => keys::NewLists::read(read(message)).map(drop),
         "orqen.v1.GetDailyRequest" => usage::days_of(&read(message), now.date_naive()).map(drop),
         "orqen.v1.GetByKeyRequest" => usage::keys_of(&read(message), now.date_naive()).map(drop),

@@ -143,6 +143,7 @@ impl Guard {
                 account: caller.account().map(|account| account.id),
                 key_id: caller.key_id(),
                 key_prefix: caller.key().map(|key| key.prefix.clone()),
+                token: caller.token().map(|token| token.id),
             });
         }
         requirement.check(&caller)?;

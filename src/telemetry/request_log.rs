@@ -7,6 +7,8 @@ use std::{
     time::Instant,
 };
 
+use uuid::Uuid;
+
 use crate::{
     domain::{
         key::{AccountId, KeyId},
@@ -50,6 +52,8 @@ pub struct LoggedCaller {
     pub key_id: Option<KeyId>,
     /// What people recognise the key by.
     pub key_prefix: Option<String>,
+    /// The id of the token of that key that it came with, if it did.
+    pub token: Option<Uuid>,
 }
 
 /// Where the one who authenticates a request says who called; the log reads it at the end. A handle, cheap to
@@ -130,6 +134,7 @@ impl Drop for RequestLog {
                     account = caller.account.map(tracing::field::display),
                     key_id = caller.key_id.map(tracing::field::display),
                     key_prefix = caller.key_prefix,
+                    token = caller.token.map(tracing::field::display),
                     ended = word(self.ended),
                     "request"
                 )

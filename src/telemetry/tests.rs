@@ -53,6 +53,7 @@ fn a_request_is_one_line_with_everything_known_of_it() {
             account: Some(account),
             key_id: Some(key),
             key_prefix: Some("sk-orq-01234567".to_owned()),
+            token: None,
         });
         log.finish(Ended::Complete);
     });

@@ -90,7 +90,7 @@ pub(super) fn affordable(shape: &Shape, body: &[u8], toollist: &Toollist) -> Res
         format!(
             "the names of the tools have {bytes} bytes, more than can be compared with this key's {patterns} patterns"
         )
-    } else if toollist.denied().is_some() && foldable > FOLDING_MAX {
+    } else if toollist.denies_some() && foldable > FOLDING_MAX {
         format!(
             "the names of the tools that are not ASCII have {foldable} bytes, more than the {FOLDING_MAX} that can be \
              compared with a denylist"
@@ -134,11 +134,10 @@ pub(super) enum Against<'a> {
 
 /// What speaks against a tool, if anything does.
 pub(super) fn against<'a>(tool: &'a Tool, body: &'a [u8], toollist: &Toollist) -> Option<Against<'a>> {
-    let denies_some = || toollist.denied().is_some_and(|denied| !denied.is_empty());
     if tool.nests && !toollist.is_unbound() {
         return Some(Against::Nested);
     }
-    if tool.open && denies_some() {
+    if tool.open && toollist.denies_some() {
         return Some(Against::Open);
     }
     tool.names.all(body).find(|name| !toollist.permits(name)).map(Against::Name)

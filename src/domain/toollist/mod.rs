@@ -31,8 +31,10 @@ pub struct Toollist(Option<Arc<Lists>>);
 
 #[derive(Default)]
 struct Lists {
-    allowed: Option<List>,
-    denied: Option<List>,
+    allowed: Option<Arc<List>>,
+    denied: Option<Arc<List>>,
+    /// Lists that a name must pass as well: those of a key, within which a token has its own.
+    within: Option<Toollist>,
 }
 
 struct List {
@@ -49,7 +51,7 @@ impl Toollist {
     /// A list that holds no tool.
     pub fn nothing() -> Self {
         let allowed = List { given: Vec::new(), compiled: Entries::compile(std::iter::empty()) };
-        Self(Some(Arc::new(Lists { allowed: Some(allowed), denied: None })))
+        Self(Some(Arc::new(Lists { allowed: Some(Arc::new(allowed)), ..Lists::default() })))
     }
 
     /// Whether it holds every tool.
@@ -59,13 +61,22 @@ impl Toollist {
 
     /// Whether no name at all is kept from passing: there is no list, or nothing but an empty denylist.
     pub fn permits_all(&self) -> bool {
-        self.allow_entries().is_none() && self.deny_entries().is_none_or(|list| list.given.is_empty())
+        self.allow_entries().is_none()
+            && self.deny_entries().is_none_or(|list| list.given.is_empty())
+            && self.outer().is_none_or(Toollist::permits_all)
+    }
+
+    /// Whether there is a denied name.
+    pub fn denies_some(&self) -> bool {
+        self.deny_entries().is_some_and(|list| !list.given.is_empty())
+            || self.outer().is_some_and(Toollist::denies_some)
     }
 
     /// How many patterns (entries with `*`) a name is compared with at most.
     pub fn patterns(&self) -> usize {
         let lists = self.allow_entries().into_iter().chain(self.deny_entries());
-        lists.map(|list| list.compiled.patterns()).sum()
+        let own: usize = lists.map(|list| list.compiled.patterns()).sum();
+        own + self.outer().map_or(0, Toollist::patterns)
     }
 
     /// Checks and compiles the two lists, as given by a caller. `None` is no list, and an empty allowlist lets
@@ -76,7 +87,7 @@ impl Toollist {
         let allowed = allowed.map(|given| {
             check("allowed_tools", &given, allowed_problem, &mut violations);
             let compiled = Entries::compile(given.iter().take(ENTRIES_MAX).map(String::as_str));
-            List { given, compiled }
+            Arc::new(List { given, compiled })
         });
         let denied = denied.map(|given| {
             check("denied_tools", &given, denied_problem, &mut violations);
@@ -84,13 +95,26 @@ impl Toollist {
             let short = given.iter().filter(|entry| entry.len() <= 4 * ENTRY_LENGTH_MAX);
             let folded: Vec<_> = short.take(ENTRIES_MAX).map(|entry| fold(entry)).collect();
             let compiled = Entries::compile(folded.iter().map(AsRef::as_ref));
-            List { given, compiled }
+            Arc::new(List { given, compiled })
         });
         violations.into_result()?;
         Ok(match (&allowed, &denied) {
             (None, None) => Self::unbound(),
-            _ => Self(Some(Arc::new(Lists { allowed, denied }))),
+            _ => Self(Some(Arc::new(Lists { allowed, denied, within: None }))),
         })
+    }
+
+    /// Both: what passes must pass this list and `outer`. Two patterns have no pattern in common that could be written
+    /// down, so both are kept; `allowed` and `denied` show of each kind the inner one.
+    pub fn within(&self, outer: &Toollist) -> Self {
+        let Some(own) = &self.0 else { return outer.clone() };
+        if outer.is_unbound() {
+            return self.clone();
+        }
+        let within = own.within.as_ref().map_or_else(|| outer.clone(), |inner| inner.within(outer));
+        let Lists { allowed, denied, .. } = &**own;
+        let lists = Lists { allowed: allowed.clone(), denied: denied.clone(), within: Some(within) };
+        Self(Some(Arc::new(lists)))
     }
 
     /// These lists, with those instead that are given: `None` keeps one, `Some(None)` takes it away.
@@ -110,29 +134,35 @@ impl Toollist {
 
     /// The entries of the allowlist as they were given.
     pub fn allowed(&self) -> Option<&[String]> {
-        self.allow_entries().map(|list| list.given.as_slice())
+        let own = self.allow_entries().map(|list| list.given.as_slice());
+        own.or_else(|| self.outer()?.allowed())
     }
 
     /// The entries of the denylist as they were given.
     pub fn denied(&self) -> Option<&[String]> {
-        self.deny_entries().map(|list| list.given.as_slice())
+        let own = self.deny_entries().map(|list| list.given.as_slice());
+        own.or_else(|| self.outer()?.denied())
     }
 
     /// Whether a tool with this (decoded) name passes: it is not denied, and it is allowed where there is an
     /// allowlist. Denied wins.
     pub fn permits(&self, name: &str) -> bool {
-        !self.denies(name) && self.allow_entries().is_none_or(|list| list.compiled.matches(name))
+        !self.denies(name)
+            && self.allow_entries().is_none_or(|list| list.compiled.matches(name))
+            && self.outer().is_none_or(|outer| outer.permits(name))
     }
 
     /// Whether the denylist speaks against a tool with this (decoded) name.
     pub(crate) fn denies(&self, name: &str) -> bool {
         self.deny_entries().is_some_and(|list| list.compiled.matches(&fold(name)))
+            || self.outer().is_some_and(|outer| outer.denies(name))
     }
 
     /// The entry of the denylist, as it was given, that speaks against a tool with this (decoded) name.
     pub(crate) fn denying(&self, name: &str) -> Option<&str> {
-        let list = self.deny_entries()?;
-        list.given.get(list.compiled.find(&fold(name))?).map(String::as_str)
+        let own = self.deny_entries().and_then(|list| list.given.get(list.compiled.find(&fold(name))?));
+        let entry = own.map(String::as_str);
+        entry.or_else(|| self.outer()?.denying(name))
     }
 
     /// Whether every tool that passes `other` passes this list.
@@ -143,7 +173,17 @@ impl Toollist {
     /// denied it there. That a union of entries may cover an entry that no single one does, or that a denied
     /// entry may make an uncovered allowed one harmless, is left out: such a list is refused though it is
     /// narrower, and whoever meant it can spell it out.
+    ///
+    /// Of lists within others, each here must cover `other`, and one there is enough.
     pub fn covers(&self, other: &Toollist) -> bool {
+        self.covers_inner(other) && self.outer().is_none_or(|outer| outer.covers(other))
+    }
+
+    fn covers_inner(&self, other: &Toollist) -> bool {
+        self.covers_entries(other) || other.outer().is_some_and(|outer| self.covers_inner(outer))
+    }
+
+    fn covers_entries(&self, other: &Toollist) -> bool {
         let allowed = match (self.allow_entries(), other.allow_entries()) {
             (None, _) => true,
             (Some(_), None) => false,
@@ -158,23 +198,33 @@ impl Toollist {
     }
 
     fn allow_entries(&self) -> Option<&List> {
-        self.0.as_ref()?.allowed.as_ref()
+        self.0.as_ref()?.allowed.as_deref()
     }
 
     fn deny_entries(&self) -> Option<&List> {
-        self.0.as_ref()?.denied.as_ref()
+        self.0.as_ref()?.denied.as_deref()
+    }
+
+    /// The lists that these lie within.
+    fn outer(&self) -> Option<&Toollist> {
+        self.0.as_ref()?.within.as_ref()
     }
 }
 
 impl PartialEq for Toollist {
     fn eq(&self, other: &Self) -> bool {
-        self.allowed() == other.allowed() && self.denied() == other.denied()
+        self.allowed() == other.allowed() && self.denied() == other.denied() && self.outer() == other.outer()
     }
 }
 
 impl fmt::Debug for Toollist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Toollist").field("allowed", &self.allowed()).field("denied", &self.denied()).finish()
+        let mut shown = f.debug_struct("Toollist");
+        shown.field("allowed", &self.allowed()).field("denied", &self.denied());
+        if let Some(outer) = self.outer() {
+            shown.field("within", outer);
+        }
+        shown.finish()
     }
 }
 

@@ -157,3 +157,27 @@ proptest! {
         prop_assert!(!list.permits(&name.to_uppercase()));
     }
 }
+
+#[test]
+fn a_list_within_another_passes_what_both_pass() {
+    let list = |allowed: &[&str], denied: &[&str]| Toollist::new(names(allowed), names(denied)).unwrap();
+    let outer = list(&["a*"], &["ab"]);
+    let inner = list(&["*c", "ab"], &[]).within(&outer);
+    for (name, passes) in [("ac", true), ("c", false), ("ab", false), ("a", false), ("abc", true)] {
+        assert_eq!(inner.permits(name), passes, "{name}");
+    }
+    assert!(inner.denies("AB") && inner.denies_some() && !inner.permits_all());
+    assert_eq!(inner.patterns(), 2);
+    assert!(outer.covers(&inner) && inner.covers(&inner) && !inner.covers(&outer));
+    assert!(inner.covers(&list(&["ac"], &["ab"])), "both cover it");
+    assert!(!inner.covers(&list(&["c"], &["ab"])), "the outer one does not");
+    assert!(!inner.covers(&list(&["ad"], &["ab"])), "the inner one does not");
+    assert!(!inner.covers(&allow(&["ac"])), "a denied entry is gone");
+    assert_ne!(inner, list(&["*c", "ab"], &[]));
+    assert_eq!(Toollist::unbound().within(&outer), outer);
+    assert_eq!(outer.within(&Toollist::unbound()), outer);
+    let deeper = deny(&["acc"]).within(&inner);
+    for (name, passes) in [("ac", true), ("acc", false), ("ab", false), ("ad", false)] {
+        assert_eq!(deeper.permits(name), passes, "{name}");
+    }
+}

@@ -67,7 +67,8 @@ impl Keys {
         let now = self.parts.clock.now();
         let changed = self.parts.store.keys().update_by(caller.key_id(), account.id, id, |key, own| {
             at_revision(key, expected)?;
-            let held = Holding::of_caller(caller, own, now).map_err(Unchanged::Lapsed)?;
+            let own = caller.own(own);
+            let held = Holding::of_caller(caller, &own, now).map_err(Unchanged::Lapsed)?;
             let before = key.clone();
             change(key).map_err(Unchanged::Invalid)?;
             grant::may_change(held, &policy, &Holding::of(&before), &Holding::of(key))

@@ -1,5 +1,5 @@
 //! `KeyService`: the keys of the caller's account. Making and showing them is here, changing them in `changing`,
-//! new secrets in `rotating`.
+//! new secrets in `rotating`, tokens in `delegating`.
 
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use crate::{
 
 mod change;
 mod changing;
+mod delegating;
 mod draft;
 mod repeating;
 mod rotating;
@@ -28,6 +29,7 @@ mod rotating;
 use self::draft::Draft;
 pub(super) use self::{
     change::{NewLists, Update},
+    delegating::wanted,
     draft::check_create,
     rotating::Turn,
 };
@@ -48,7 +50,8 @@ impl Keys {
             Some(id) => self.parts.store.keys().find(account.id, id).await?,
             None => None,
         };
-        let held = Holding::of_caller(caller, own.as_ref(), now)?;
+        let own = caller.own(own.as_ref());
+        let held = Holding::of_caller(caller, &own, now)?;
         let unbound = Toollist::unbound();
         let once = repeating::creation(&request);
         let draft = Draft::read(request, held.map_or(&unbound, |held| held.toollist), now)?;
@@ -180,6 +183,13 @@ impl KeyService for Keys {
     ) -> Result<Response<v1::RotateKeyResponse>, Status> {
         let issued = self.rotate(&caller(&request)?, request.into_inner()).await?;
         Ok(Response::new(v1::RotateKeyResponse { issued_key: Some(issued) }))
+    }
+
+    async fn delegate_key(
+        &self,
+        request: Request<v1::DelegateKeyRequest>,
+    ) -> Result<Response<v1::DelegateKeyResponse>, Status> {
+        Ok(Response::new(self.delegate(&caller(&request)?, request.into_inner()).await?))
     }
 
     async fn revoke_key(

@@ -93,6 +93,7 @@ fn may_rotate(
     policy: &PolicyValues,
     now: DateTime<Utc>,
 ) -> Result<(), Unchanged> {
-    let held = Holding::of_caller(caller, own, now).map_err(Unchanged::Lapsed)?;
+    let own = caller.own(own);
+    let held = Holding::of_caller(caller, &own, now).map_err(Unchanged::Lapsed)?;
     grant::may_change(held, policy, &Holding::of(key), &Holding::of(key)).map_err(Unchanged::Escalation)
 }

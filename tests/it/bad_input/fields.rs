@@ -133,6 +133,10 @@ async fn fields_of_the_wrong_type_and_fields_out_of_bounds_are_told_in_one_answe
             &["denied_tools", "allowed_tools[0]"],
         ),
         (operator.rotate_key(id, json!({"overlap_seconds": -1, "x": 1})).await, &["x", "overlap_seconds"]),
+        (
+            operator.delegate_key(id, json!({"expires_in_seconds": 0, "scopes": [], "x": 1})).await,
+            &["x", "expires_in_seconds", "scopes"],
+        ),
         (operator.jwt_rest().post("/v1/accounts", &json!({"name": "", "x": 1})).await, &["x", "name"]),
         (operator.list_keys("?page_size=0&include_revoked=maybe").await, &["include_revoked", "page_size"]),
         (

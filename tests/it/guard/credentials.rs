@@ -77,6 +77,11 @@ impl World {
                 vec![Needs::Any, Needs::Chat, Needs::Keys, Needs::Usage],
             ),
         ];
+        let (_, parent) = self.operator.equip(json!({"name": "delegating"})).await;
+        for (scope, opens) in [("chat", Needs::Chat), ("keys", Needs::Keys), ("usage", Needs::Usage)] {
+            let made = self.operator.delegate_key(id(&parent), json!({"scopes": [scope]})).await.success();
+            good.push(("a token", bearer(made["token"].as_str().unwrap()), vec![Needs::Any, opens]));
+        }
         for (scope, opens) in [("chat", Needs::Chat), ("keys", Needs::Keys), ("usage", Needs::Usage)] {
             let (_, key) = self.operator.equip(json!({"name": scope, "scopes": [scope]})).await;
             good.push((scope, bearer(secret(&key)), vec![Needs::Any, opens]));

@@ -45,6 +45,11 @@ const SURFACE: &[(&str, Needs, &[&str])] = &[
     ("ChatService/ListModels", Needs::Chat, &["GET /v1/models"]),
     ("ChatService/StreamChatCompletion", Needs::Chat, &[]),
     ("KeyService/CreateKey", Needs::Keys, &["POST /v1/account/keys", "POST /v1/keys"]),
+    (
+        "KeyService/DelegateKey",
+        Needs::Keys,
+        &["POST /v1/account/keys/{key_id}/tokens", "POST /v1/keys/{key_id}/tokens"],
+    ),
     ("KeyService/GetKey", Needs::Keys, &["GET /v1/account/keys/{key_id}", "GET /v1/keys/{key_id}"]),
     ("KeyService/ListKeys", Needs::Keys, &["GET /v1/account/keys", "GET /v1/keys"]),
     ("KeyService/RevokeKey", Needs::Keys, &["DELETE /v1/account/keys/{key_id}", "DELETE /v1/keys/{key_id}"]),

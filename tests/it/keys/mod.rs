@@ -3,7 +3,9 @@
 
 mod changing;
 mod creating;
+mod delegating;
 mod escalating;
+mod forging;
 mod granting;
 mod holding;
 mod listing;

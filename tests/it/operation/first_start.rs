@@ -107,6 +107,46 @@ async fn postgres_without_a_pepper_is_refused_with_the_way_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_key_for_tokens_is_beside_the_file_for_its_owner_alone_and_can_be_replaced() {
+    let place = Place::sqlite();
+    let settings = Settings::at(&place);
+    let server = TestServer::start(settings.clone()).await;
+    let secret = server.first_key().unwrap().to_owned();
+    let path = place.folder().join("orqen.db.signing-key");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let key = server.agent(&secret).me().await.success()["key"]["id"].as_str().unwrap().to_owned();
+    let made = server.agent(&secret).delegate_key(&key, json!({})).await.success();
+    let token = made["token"].as_str().unwrap().to_owned();
+    server.stop().await;
+
+    let old = fs::read_to_string(&path).unwrap();
+    let new = format!("# the new one\n2:{}\n", "0b".repeat(32));
+    for (file, works) in [(format!("{old}{new}"), true), (new, false)] {
+        let given = place.folder().join("given");
+        fs::write(&given, file).unwrap();
+        let given = settings.clone().variable("ORQEN_AUTH__SIGNING_KEY_FILE", given.to_str().unwrap());
+        let server = TestServer::start(given).await;
+        assert_eq!(server.agent(&token).me().await.status == 200, works);
+        let made = server.agent(&secret).delegate_key(&key, json!({})).await.success();
+        server.agent(made["token"].as_str().unwrap()).me().await.success();
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_without_a_key_for_tokens_is_refused_with_the_way_out() {
+    on_postgres(async |place| {
+        let refusal = Settings::at(&place).variable("ORQEN_AUTH__SIGNING_KEYS", "").refusal().await;
+        assert!(
+            refusal.contains("on PostgreSQL the key that tokens are signed with must be given"),
+            "{refusal}"
+        );
+        assert!(refusal.contains("auth.signing_key_file"), "{refusal}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_not_supported_is_refused_by_a_sentence_that_says_what_is() {
     for url in ["mysql://root:hunter2@127.0.0.1/orqen", "orqen.db"] {
         let settings = Settings::at(&Place::sqlite()).variable("ORQEN_STORE__URL", url);

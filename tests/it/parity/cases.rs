@@ -50,6 +50,7 @@ pub(super) fn cases() -> Vec<Case> {
         updating(),
         toollists(),
         rotating(),
+        delegating(),
         others(),
         tools(),
         usage(),
@@ -276,6 +277,31 @@ fn rotating() -> Vec<Case> {
         case(rotate, "another revision", false, with(Some(0), Some(2), None)),
         case(rotate, "fields out of bounds", false, with(Some(604_801), None, Some("two words "))),
         case(rotate, "no such key", false, nobody),
+    ]
+}
+
+fn delegating() -> Vec<Case> {
+    let delegate = "KeyService/DelegateKey";
+    let with = |expires_in_seconds, allowed: &[&str], denied: &[&str], scope: v1::Scope| {
+        let (allowed_tools, denied_tools) = (list(allowed), list(denied));
+        move |turn: &Turn| v1::DelegateKeyRequest {
+            key_id: turn.id.clone(),
+            expires_in_seconds,
+            allowed_tools: allowed_tools.clone(),
+            denied_tools: denied_tools.clone(),
+            scopes: Some(v1::ScopeList { values: vec![scope.into()] }),
+            tool_mode: v1::ToolMode::Block.into(),
+        }
+    };
+    let plain = |turn: &Turn| v1::DelegateKeyRequest { key_id: turn.id.clone(), ..Default::default() };
+    let nobody = |_: &Turn| v1::DelegateKeyRequest { key_id: NOBODY.into(), ..Default::default() };
+    let (narrow, keys) = (&["github_get"][..], v1::Scope::Keys);
+    vec![
+        case(delegate, "as it is", true, plain),
+        case(delegate, "every field", true, with(Some(3600), narrow, &["r*"], keys)),
+        case(delegate, "a wider list", false, with(None, &["*"], &["rm"], keys)),
+        case(delegate, "fields out of bounds", false, with(Some(3601), &[""], &[], v1::Scope::Chat)),
+        case(delegate, "no such key", false, nobody),
     ]
 }
 

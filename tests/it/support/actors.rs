@@ -46,6 +46,10 @@ pub(crate) trait Caller {
         self.rest().post(&format!("/v1/account/keys/{id}/rotate"), &body).await
     }
 
+    async fn delegate_key(&self, id: &str, body: Value) -> Answer {
+        self.rest().post(&format!("/v1/account/keys/{id}/tokens"), &body).await
+    }
+
     async fn revoke_key(&self, id: &str) -> Answer {
         self.rest().delete(&format!("/v1/account/keys/{id}")).await
     }

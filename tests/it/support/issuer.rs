@@ -27,6 +27,11 @@ impl Issuer {
         Self { key: Ed25519KeyPair::generate().unwrap() }
     }
 
+    /// One with this key.
+    pub(crate) fn of(seed: &[u8; 32]) -> Self {
+        Self { key: Ed25519KeyPair::from_seed_unchecked(seed).unwrap() }
+    }
+
     /// Writes its public key as a PEM file.
     pub(crate) fn write_pem(&self, path: &Path) {
         // SubjectPublicKeyInfo of an Ed25519 key (RFC 8410): these bytes, then the key's 32.

@@ -62,6 +62,9 @@ impl Settings {
         if let Some(pepper) = place.pepper() {
             settings = settings.variable("ORQEN_AUTH__PEPPERS", &format!("[\"{pepper}\"]"));
         }
+        if let Some(key) = place.signing_key() {
+            settings = settings.variable("ORQEN_AUTH__SIGNING_KEYS", &format!("[\"{key}\"]"));
+        }
         settings
     }
 

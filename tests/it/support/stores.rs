@@ -16,6 +16,9 @@ use uuid::Uuid;
 /// A pepper for stores that need one given.
 const PEPPER: &str = "1:a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f90";
 
+/// The same for the key that tokens are signed with.
+const SIGNING_KEY: &str = "1:0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+
 /// A place for the data of a server, that outlives the server.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -44,6 +47,11 @@ impl Place {
     /// Whether the data are in a SQLite file.
     pub(crate) fn is_sqlite(&self) -> bool {
         self.url.starts_with("sqlite:")
+    }
+
+    /// The key for tokens that has to be configured here.
+    pub(crate) fn signing_key(&self) -> Option<&'static str> {
+        (!self.is_sqlite()).then_some(SIGNING_KEY)
     }
 
     /// The pepper that has to be configured here.
