@@ -76,7 +76,7 @@ fn chat_request() -> Value {
         "required": ["messages"],
         "properties": {
             "model": {"type": "string", "description": "`gpt-4o`, or `openai/gpt-4o` to name the upstream."},
-            "messages": {"type": "array", "items": {"type": "object"}},
+            "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
             "stream": {"type": ["boolean", "null"]},
             "tools": {"type": "array", "items": tool()},
             "tool_choice": {"anyOf": [{"type": "object"}, {"enum": ["none", "auto", "required", null]}]},
