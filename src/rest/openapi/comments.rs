@@ -1,29 +1,25 @@
 //! The comments of the protos, which are the reference: found by the place of what they stand before.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use prost_reflect::{FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
+use prost_reflect::{
+    DescriptorPool, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+};
 
 /// Comments by file and place in it.
 #[derive(Debug, Default)]
 pub(super) struct Comments(HashMap<(String, Vec<i32>), String>);
 
 impl Comments {
-    /// Those of every file in the pools of these methods.
-    pub(super) fn of<'a>(methods: impl Iterator<Item = &'a MethodDescriptor>) -> Self {
+    /// Those of every file in a pool.
+    pub(super) fn of(pool: &DescriptorPool) -> Self {
         let mut comments = HashMap::new();
-        let mut read = BTreeSet::new();
-        for method in methods {
-            for file in method.parent_pool().files() {
-                if !read.insert(file.name().to_owned()) {
-                    continue;
-                }
-                let info = file.file_descriptor_proto().source_code_info.as_ref();
-                for location in info.map(|info| info.location.as_slice()).unwrap_or_default() {
-                    let text = location.leading_comments.as_deref().map(prose).unwrap_or_default();
-                    if !text.is_empty() {
-                        comments.insert((file.name().to_owned(), location.path.clone()), text);
-                    }
+        for file in pool.files() {
+            let info = file.file_descriptor_proto().source_code_info.as_ref();
+            for location in info.map(|info| info.location.as_slice()).unwrap_or_default() {
+                let text = location.leading_comments.as_deref().map(prose).unwrap_or_default();
+                if !text.is_empty() {
+                    comments.insert((file.name().to_owned(), location.path.clone()), text);
                 }
             }
         }

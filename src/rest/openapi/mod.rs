@@ -46,7 +46,7 @@ pub fn document(bindings: &[Binding], names: &Names, about: About<'_>) -> Value 
     let pool = bindings.first().map(|binding| binding.method.descriptor.parent_pool().clone());
     let mut writer = Writer {
         access_option: &names.access_option,
-        comments: Comments::of(bindings.iter().map(|binding| &binding.method.descriptor)),
+        comments: pool.as_ref().map(Comments::of).unwrap_or_default(),
         schemas: Schemas::new(
             pool.as_ref().and_then(|pool| pool.get_extension_by_name(&names.bounds_option)),
         ),
@@ -139,7 +139,7 @@ impl Writer<'_> {
                 "in": "path",
                 "required": true,
                 "description": self.comments.of_field(field),
-                "schema": self.schemas.scalar_parameter(field),
+                "schema": self.schemas.given(field, Side::Request),
             }));
         }
         for HeaderField { spelling, field, .. } in &binding.by_header {

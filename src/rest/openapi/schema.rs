@@ -75,8 +75,20 @@ impl Schemas {
         }
     }
 
-    /// The schema of a field's value.
+    /// The schema of a field's value as a member of a body.
     pub(super) fn field(&mut self, field: &FieldDescriptor, side: Side) -> Value {
+        let schema = self.given(field, side);
+        let list = field.is_list() || field.is_map();
+        let absent = match side {
+            // In a request `null` is the same as leaving out.
+            Side::Request => !self.says(field, "required") && !self.says(field, "neverNull"),
+            Side::Answer => !list && (field.supports_presence() || matches!(field.kind(), Kind::Enum(_))),
+        };
+        if absent { nullable(schema) } else { schema }
+    }
+
+    /// The schema of a field's value where it is given: in a path, a query or a header, which have no `null`.
+    pub(super) fn given(&mut self, field: &FieldDescriptor, side: Side) -> Value {
         let mut schema = if let (true, Kind::Message(entry)) = (field.is_map(), field.kind()) {
             let of = self.value(&entry.map_entry_value_field().kind(), side);
             json!({"type": "object", "additionalProperties": of})
@@ -86,13 +98,7 @@ impl Schemas {
             self.value(&field.kind(), side)
         };
         self.bound(field, &mut schema);
-        let list = field.is_list() || field.is_map();
-        let absent = match side {
-            // In a request `null` is the same as leaving out.
-            Side::Request => !self.says(field, "required") && !self.says(field, "neverNull"),
-            Side::Answer => !list && (field.supports_presence() || matches!(field.kind(), Kind::Enum(_))),
-        };
-        if absent { nullable(schema) } else { schema }
+        schema
     }
 
     /// The schema of a request's body: what is taken elsewhere is not there, and nothing beyond.
@@ -148,20 +154,13 @@ impl Schemas {
         fields.iter().map(described).collect()
     }
 
-    /// The schema of a path's variable.
-    pub(super) fn scalar_parameter(&mut self, field: &FieldDescriptor) -> Value {
-        let mut schema = self.value(&field.kind(), Side::Request);
-        self.bound(field, &mut schema);
-        schema
-    }
-
     /// The schema of a field as a header carries it.
     pub(super) fn header(&mut self, spelling: &str, field: &FieldDescriptor) -> Value {
         match spelling {
             // As HTTP writes entity tags.
             "If-Match" => json!({"type": "string", "minLength": 1, "pattern": "^(\\*|\"[0-9]{1,18}\")$"}),
             "ETag" => json!({"type": "string", "pattern": "^\"[0-9]{1,18}\"$"}),
-            _ => self.scalar_parameter(field),
+            _ => self.given(field, Side::Request),
         }
     }
 
@@ -177,13 +176,7 @@ impl Schemas {
         if field.is_map() || !scalar::has_text(&element) {
             return None;
         }
-        let mut schema = if field.is_list() {
-            self.list(field, Side::Request)
-        } else {
-            self.value(&field.kind(), Side::Request)
-        };
-        self.bound(field, &mut schema);
-        Some(schema)
+        Some(self.given(field, Side::Request))
     }
 
     fn list(&mut self, entries: &FieldDescriptor, side: Side) -> Value {
