@@ -8,8 +8,9 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 
 /// The files whose services and messages are ours.
-const PROTOS: [&str; 12] = [
+const PROTOS: [&str; 13] = [
     "orqen/v1/access.proto",
+    "orqen/v1/audit.proto",
     "orqen/v1/bounds.proto",
     "orqen/v1/header.proto",
     "orqen/v1/key.proto",

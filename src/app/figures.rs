@@ -69,6 +69,7 @@ impl Figures {
             embedding_failures: vectors.failures,
             calls_withheld: [("removed", withheld.calls_removed()), ("observed", withheld.calls_observed())],
             answers_refused: withheld.answers_refused(),
+            refusals_unwritten: self.guard.refusals_unwritten(),
             spans_lost: self.lost_spans.count(),
             started_at: self.started_at.timestamp_micros() as f64 / 1e6,
         }

@@ -11,6 +11,7 @@ use crate::{
     clock::SharedClock,
     config::Config,
     domain::{
+        audit::Actor,
         key::{AccountId, KeyId, Scopes, ToolMode},
         limits::OwnLimits,
         secret::{Peppers, PlainSecret},
@@ -115,7 +116,7 @@ pub(super) async fn first_key(
         toollist: Toollist::unbound(),
         tool_mode: ToolMode::default(),
         own_limits: OwnLimits::default(),
-        created_by: "bootstrap".into(),
+        by: Actor::bootstrap(),
         expires_at: None,
         prefix: secret.shown_prefix().to_owned(),
         digest,

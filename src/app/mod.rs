@@ -38,7 +38,7 @@ use crate::{
     prune::{self, Pruner},
     rest::{self, Transcoder},
     server::Server,
-    service::{self, Backend, Guard, Services},
+    service::{self, Auditor, Backend, Guard, Services},
     store::Store,
     telemetry::Metrics,
     tokens::Tokenizer,
@@ -138,9 +138,11 @@ impl App {
             counting: Arc::new(Semaphore::new(1)),
             catalog,
         });
+        let auditor = Auditor::new(store.clone(), Arc::clone(&clock));
         let services = Services::new(service::Parts {
             store: store.clone(),
             peppers,
+            auditor: Arc::clone(&auditor),
             authenticator: Arc::clone(&authenticator),
             chat: Arc::clone(&chat),
             clock: Arc::clone(&clock),
@@ -151,7 +153,7 @@ impl App {
             &proto::POOL,
             Arc::clone(&authenticator),
             config.limits.account_requests_per_minute,
-            chat.arrivals(),
+            (chat.arrivals(), auditor),
             Arc::clone(&clock),
         )?);
         let figures = Figures {

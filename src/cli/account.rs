@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     cli::{Desk, table::Table},
     domain::{
+        audit::Actor,
         key::{AccountId, valid_name},
         policy::Account,
         violation::shown,
@@ -55,12 +56,13 @@ pub(super) async fn run(command: Command, desk: &Desk, out: &mut dyn Write) -> a
 async fn create(name: &str, desk: &Desk, out: &mut dyn Write) -> anyhow::Result<()> {
     let name = valid_name("NAME", name)?;
     let id = AccountId(Uuid::now_v7());
-    let account = match desk.store.accounts().create(id, &name, desk.config.policy.values()).await {
-        Err(CreateAccountError::NameTaken) => {
-            anyhow::bail!("there is an account {} already: choose another name", shown(&name))
-        }
-        made => made?,
-    };
+    let account =
+        match desk.store.accounts().create(&Actor::cli(), id, &name, desk.config.policy.values()).await {
+            Err(CreateAccountError::NameTaken) => {
+                anyhow::bail!("there is an account {} already: choose another name", shown(&name))
+            }
+            made => made?,
+        };
     writeln!(out, "{}", account.id)?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::{
     cli::{Desk, account, table::Table},
     config::duration,
     domain::{
+        audit::Actor,
         key::{Key, KeyId, Scope, Scopes, ToolMode, valid_name},
         limits::OwnLimits,
         secret::PlainSecret,
@@ -176,7 +177,7 @@ async fn create(wanted: Create, desk: &Desk, out: &mut dyn Write) -> anyhow::Res
         tool_mode: wanted.mode.into(),
         own_limits: wanted.limits.of(OwnLimits::default()),
         toollist: toollist(wanted)?,
-        created_by: "cli".to_owned(),
+        by: Actor::cli(),
         prefix: secret.shown_prefix().to_owned(),
         digest,
         pepper_version,

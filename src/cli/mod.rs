@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod account;
+mod audit;
 mod config;
 mod evaluate;
 mod given;
@@ -42,6 +43,7 @@ EXAMPLES
   orqen account policy team --requests-per-minute 120
                                                change what an account grants to its keys
   orqen usage --days 30                        the month, and a bar for each day
+  orqen audit --limit 20                       who changed what, and what was refused
   orqen evaluate requests.jsonl                what pruning would save of your own requests
   orqen config show                            every value, and where it came from
 
@@ -81,6 +83,8 @@ enum Command {
     Key(key::Command),
     /// Show what the keys of an account used and saved
     Usage(usage::Arguments),
+    /// Show who changed what in an account, newest first, and what was refused
+    Audit(audit::Arguments),
     /// Measure what pruning keeps and saves on a file of your own requests
     #[command(long_about = evaluate::ABOUT)]
     Evaluate(evaluate::Arguments),
@@ -125,6 +129,9 @@ fn run(arguments: Arguments, env: &Environment, out: &mut dyn Write) -> anyhow::
         Command::Key(command) => at_desk(load()?.config, async |desk| key::run(command, desk, out).await),
         Command::Usage(arguments) => {
             at_desk(load()?.config, async |desk| usage::run(arguments, desk, out).await)
+        }
+        Command::Audit(arguments) => {
+            at_desk(load()?.config, async |desk| audit::run(arguments, desk, out).await)
         }
         Command::Evaluate(arguments) => evaluate::run(&arguments, out),
         Command::Config(command) => config::run(&command, load, env, out),

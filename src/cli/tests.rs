@@ -411,3 +411,29 @@ fn a_key_is_rotated_and_the_secret_before_lives_for_the_overlap() {
     shell.orqen(&["key", "revoke", id]).unwrap();
     assert!(shell.orqen(&["key", "rotate", id]).unwrap_err().contains("revoked"));
 }
+
+#[test]
+fn the_trail_shows_what_was_done_at_the_desk() {
+    let shell = Shell::with_default_account();
+    let key = json(&shell.orqen(&["key", "create", "ci", "--json"]).unwrap());
+    let id = key["id"].as_str().unwrap();
+    shell.orqen(&["key", "update", id, "--deny", "rm"]).unwrap();
+    shell.orqen(&["key", "token", id]).unwrap();
+    shell.orqen(&["key", "rotate", id]).unwrap();
+    shell.orqen(&["key", "revoke", id]).unwrap();
+    let told = shell.orqen(&["audit", "--json"]).unwrap();
+    let events: Vec<_> = told.lines().map(json).collect();
+    let actions: Vec<_> = events.iter().rev().map(|event| event["action"].as_str().unwrap()).collect();
+    assert_eq!(
+        actions,
+        ["create_account", "create_key", "update_key", "delegate_key", "rotate_key", "revoke_key"]
+    );
+    assert!(events.iter().all(|event| event["actor"] == "cli" && event["request_id"].is_null()));
+    let denied = &events[3]["changes"][0];
+    assert_eq!((&denied["field"], &denied["after"]), (&"denied_tools".into(), &serde_json::json!(["rm"])));
+    let table = shell.orqen(&["audit", "--key", id, "--limit", "2"]).unwrap();
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert!(table.contains("revoke_key") && table.contains("generations"), "{table}");
+    let secret = key["key"].as_str().unwrap();
+    assert!(!told.contains(&secret[16..]) && !table.contains(&secret[16..]));
+}

@@ -6,9 +6,11 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
+    audit::Actor,
     delegation::Delegation,
     key::{AccountId, Generation, Key, KeyId, KeyStatus, Scope, Scopes, ToolMode},
     policy::Account,
+    request_id::RequestId,
     toollist::Toollist,
 };
 
@@ -230,6 +232,11 @@ impl Caller {
             Some(token) => Cow::Owned(token.narrowed(key)),
             None => Cow::Borrowed(key),
         }))
+    }
+
+    /// The caller as the one who does something in a request.
+    pub fn actor(&self, request_id: Option<RequestId>) -> Actor {
+        Actor { name: self.name(), key_id: self.key_id(), request_id }
     }
 
     /// How the caller is named in `created_by`.

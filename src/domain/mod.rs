@@ -3,6 +3,7 @@
 //! What a key may do is decided here and only here, so that it can be read, tested and proven without a server.
 //! Everything above translates: the store rows into these types, the services these types into messages.
 
+pub mod audit;
 pub mod caller;
 pub mod chat_answer;
 pub mod chat_request;

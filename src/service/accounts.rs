@@ -8,13 +8,20 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        audit::Actor,
         key::{AccountId, valid_name},
         limits::{LIMIT_MAX, TOOLS_MAX},
         policy::{Account, PolicyValues},
         violation::{Violations, shown},
     },
     proto::v1::{self, account_service_server::AccountService},
-    service::{Failure, Parts, Reason, admitted::caller, convert, page::Page, revocations},
+    service::{
+        Failure, Parts, Reason,
+        admitted::{call, caller},
+        convert,
+        page::Page,
+        revocations,
+    },
     store::{CreateAccountError, UpdateAccountError},
 };
 
@@ -27,16 +34,18 @@ impl Accounts {
         Self { parts }
     }
 
-    async fn create(&self, request: v1::CreateAccountRequest) -> Result<Account, Failure> {
+    async fn create(&self, actor: &Actor, request: v1::CreateAccountRequest) -> Result<Account, Failure> {
         let name = valid_name("name", &request.name)?;
         let id = AccountId(Uuid::now_v7());
-        self.parts.store.accounts().create(id, &name, self.parts.policy).await.map_err(|error| match error {
-            CreateAccountError::NameTaken => Failure::new(
-                Reason::Conflict,
-                format!("there is an account {} already: choose another name", shown(&name)),
-            )
-            .about("name"),
-            CreateAccountError::Store(error) => error.into(),
+        self.parts.store.accounts().create(actor, id, &name, self.parts.policy).await.map_err(|error| {
+            match error {
+                CreateAccountError::NameTaken => Failure::new(
+                    Reason::Conflict,
+                    format!("there is an account {} already: choose another name", shown(&name)),
+                )
+                .about("name"),
+                CreateAccountError::Store(error) => error.into(),
+            }
         })
     }
 
@@ -55,7 +64,11 @@ impl Accounts {
         self.parts.store.accounts().find(id).await?.ok_or_else(|| not_found(account_id))
     }
 
-    async fn update_policy(&self, request: v1::UpdatePolicyRequest) -> Result<Account, Failure> {
+    async fn update_policy(
+        &self,
+        actor: &Actor,
+        request: v1::UpdatePolicyRequest,
+    ) -> Result<Account, Failure> {
         let mut violations = Violations::new();
         let mask = request.update_mask.as_ref();
         let named = FIELDS.each_ref().map(|field| (field.name, (field.is_set)(&request)));
@@ -67,7 +80,7 @@ impl Accounts {
             .parts
             .store
             .accounts()
-            .update_policy::<std::convert::Infallible>(id, |values| {
+            .update_policy::<std::convert::Infallible>(actor, id, |values| {
                 FIELDS
                     .iter()
                     .filter(|field| names.contains(&field.name))
@@ -200,8 +213,8 @@ impl AccountService for Accounts {
         &self,
         request: Request<v1::CreateAccountRequest>,
     ) -> Result<Response<v1::CreateAccountResponse>, Status> {
-        caller(&request)?;
-        let account = self.create(request.into_inner()).await?;
+        let call = call(&request)?;
+        let account = self.create(&call.actor, request.into_inner()).await?;
         Ok(Response::new(v1::CreateAccountResponse { account: Some(convert::account(&account)) }))
     }
 
@@ -226,8 +239,8 @@ impl AccountService for Accounts {
         &self,
         request: Request<v1::UpdatePolicyRequest>,
     ) -> Result<Response<v1::UpdatePolicyResponse>, Status> {
-        caller(&request)?;
-        let account = Accounts::update_policy(self, request.into_inner()).await?;
+        let call = call(&request)?;
+        let account = Accounts::update_policy(self, &call.actor, request.into_inner()).await?;
         Ok(Response::new(v1::UpdatePolicyResponse { account: Some(convert::account(&account)) }))
     }
 
@@ -235,7 +248,7 @@ impl AccountService for Accounts {
         &self,
         request: Request<v1::RevokeKeysRequest>,
     ) -> Result<Response<v1::RevokeKeysResponse>, Status> {
-        caller(&request)?;
-        Ok(Response::new(revocations::revoke_keys(&self.parts, request.get_ref()).await?))
+        let call = call(&request)?;
+        Ok(Response::new(revocations::revoke_keys(&self.parts, &call.actor, request.get_ref()).await?))
     }
 }

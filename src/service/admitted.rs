@@ -8,7 +8,7 @@ use tonic::Status;
 use crate::{
     chat::Arrival,
     clock::SharedClock,
-    domain::caller::Caller,
+    domain::{audit::Actor, caller::Caller, request_id::RequestId},
     service::{Failure, Reason, guard::Requirement},
 };
 
@@ -16,21 +16,28 @@ use crate::{
 #[derive(Clone)]
 pub struct Admitted {
     caller: Caller,
+    request_id: Option<RequestId>,
     requirement: Requirement,
     clock: SharedClock,
     /// Of a chat request, until the pipeline takes it or it is refused.
     arrival: Option<Arc<Mutex<Option<Arrival>>>>,
 }
 
+/// A call that changes something: its caller, and how the audit trail names him.
+pub(super) struct Call {
+    pub(super) caller: Caller,
+    pub(super) actor: Actor,
+}
+
 impl Admitted {
     pub(super) fn new(
-        caller: Caller,
+        (caller, request_id): (Caller, Option<RequestId>),
         requirement: Requirement,
         clock: SharedClock,
         arrival: Option<Arrival>,
     ) -> Self {
         let arrival = arrival.map(|arrival| Arc::new(Mutex::new(Some(arrival))));
-        Self { caller, requirement, clock, arrival }
+        Self { caller, request_id, requirement, clock, arrival }
     }
 
     /// The caller, if it would be let in now too. To be asked once the whole request is there: a key that was
@@ -70,4 +77,12 @@ pub(super) fn admitted<T>(request: &tonic::Request<T>) -> Result<&Admitted, Fail
 /// The caller that the guard let through.
 pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
     Ok(admitted(request)?.now()?)
+}
+
+/// The same, of a call that changes something.
+pub(super) fn call<T>(request: &tonic::Request<T>) -> Result<Call, Status> {
+    let admitted = admitted(request)?;
+    let caller = admitted.now()?;
+    let actor = caller.actor(admitted.request_id);
+    Ok(Call { caller, actor })
 }

@@ -31,6 +31,7 @@ pub(super) fn problems(message: &DynamicMessage, now: DateTime<Utc>) -> Violatio
             let request: v1::ListKeysRequest = read(message);
             Page::<Uuid>::parse(request.page_size, &request.page_token).map(drop)
         }
+        "orqen.v1.ListAuditEventsRequest" => keys::events_of(&read(message)).map(drop),
         "orqen.v1.ListToolHealthRequest" => {
             let request: v1::ListToolHealthRequest = read(message);
             Page::<String>::parse(request.page_size, &request.page_token).map(drop)

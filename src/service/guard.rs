@@ -22,6 +22,7 @@ use crate::{
     chat::Arrivals,
     clock::SharedClock,
     domain::{
+        audit::Action,
         caller::{AccountCell, Caller},
         key::Scope,
         request_id::RequestId,
@@ -30,6 +31,7 @@ use crate::{
     service::{
         Failure, Reason,
         admitted::Admitted,
+        auditor::{Attempt, Auditor},
         chat::{COMPLETIONS, EXPLAIN},
         failures,
     },
@@ -76,6 +78,14 @@ impl Requirement {
     }
 }
 
+/// What is known of a method before it is called.
+#[derive(Debug, Clone, Copy)]
+struct Guarding {
+    requirement: Requirement,
+    /// What it does, if it changes something.
+    action: Option<Action>,
+}
+
 /// A method whose `orqen.v1.access` option is missing or says nothing. Stops the start.
 #[derive(Debug, thiserror::Error)]
 #[error("method {0} does not say what it requires: give it the option orqen.v1.access")]
@@ -83,39 +93,42 @@ pub struct Unguarded(String);
 
 /// Decides who may call which method.
 pub struct Guard {
-    requirements: HashMap<String, Requirement>,
+    methods: HashMap<String, Guarding>,
     authenticator: Arc<Authenticator>,
     /// In this process: what it bounds is small, and must not wait for anything.
     limiter: RateLimiter,
     rules: Rules,
     /// Who opens the records of chat requests.
     arrivals: Arrivals,
+    /// Who writes down what was refused.
+    auditor: Arc<Auditor>,
     clock: SharedClock,
 }
 
 impl Guard {
     /// A guard for every method of `orqen.v1` in `pool`, of which those that are not chat take `requests_per_minute`
-    /// of one key, and those that complete a chat leave a record.
+    /// of one key, and those that complete a chat leave a record. A refusal of one that changes something leaves an event.
     pub fn new(
         pool: &DescriptorPool,
         authenticator: Arc<Authenticator>,
         requests_per_minute: Option<i64>,
-        arrivals: Arrivals,
+        (arrivals, auditor): (Arrivals, Arc<Auditor>),
         clock: SharedClock,
     ) -> Result<Self, Unguarded> {
-        let requirements = pool
+        let methods = pool
             .services()
             .filter(|service| service.package_name() == PACKAGE)
             .flat_map(|service| service.methods().collect::<Vec<_>>())
             .map(|method| {
                 let requirement =
                     requirement(&method).ok_or_else(|| Unguarded(method.full_name().to_owned()))?;
-                Ok((format!("/{}/{}", method.parent_service().full_name(), method.name()), requirement))
+                let guarding = Guarding { requirement, action: Action::of_method(method.name()) };
+                Ok((format!("/{}/{}", method.parent_service().full_name(), method.name()), guarding))
             })
             .collect::<Result<_, Unguarded>>()?;
         let limiter = RateLimiter::in_process(|_, _| std::future::ready(Ok(0)));
         let rules = Rules { requests_per_minute, ..Rules::UNLIMITED };
-        Ok(Self { requirements, authenticator, limiter, rules, arrivals, clock })
+        Ok(Self { methods, authenticator, limiter, rules, arrivals, auditor, clock })
     }
 
     /// The caller behind `headers`, if it may call the method at `path` (`/orqen.v1.KeyService/CreateKey`).
@@ -125,7 +138,7 @@ impl Guard {
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<Admitted, Failure> {
-        let Some(requirement) = self.requirements.get(path).copied() else {
+        let Some(Guarding { requirement, action }) = self.methods.get(path).copied() else {
             return Err(Failure::new(Reason::RouteNotFound, format!("there is no method {path}")));
         };
         let mut credentials = headers.get_all(http::header::AUTHORIZATION).iter();
@@ -146,20 +159,39 @@ impl Guard {
                 token: caller.token().map(|token| token.id),
             });
         }
-        requirement.check(&caller)?;
+        // Before the refusal, which may be written down: whoever is refused all the time must not get that for free.
         if requirement != Requirement::Scope(Scope::Chat) || path == EXPLAIN {
             self.limit(&caller).await?;
         }
+        let request_id = extensions.get::<RequestId>().copied();
+        let checked = requirement.check(&caller);
+        match action {
+            Some(action) => {
+                let attempt = Attempt::new(&caller, caller.actor(request_id), action);
+                self.auditor.heard(attempt, checked).await?;
+            }
+            None => checked?,
+        }
         let arrival = match COMPLETIONS.contains(&path) {
-            true => self.arrivals.let_in(request_id(extensions)?, &caller, self.clock.now()),
+            true => {
+                let id = request_id.ok_or_else(|| {
+                    Failure::internal("a request without an id: it came past the front door")
+                })?;
+                self.arrivals.let_in(id, &caller, self.clock.now())
+            }
             false => None,
         };
-        Ok(Admitted::new(caller, requirement, Arc::clone(&self.clock), arrival))
+        Ok(Admitted::new((caller, request_id), requirement, Arc::clone(&self.clock), arrival))
     }
 
     /// How many calls of account routes were over their limit since the start.
     pub fn refused(&self) -> u64 {
         self.limiter.stats().refused.requests
+    }
+
+    /// How many refused attempts are not in the audit trail.
+    pub fn refusals_unwritten(&self) -> u64 {
+        self.auditor.unwritten()
     }
 
     /// Takes a call to anything but chat, which has limits of its own, from the rate of its caller. An explanation is
@@ -197,12 +229,6 @@ fn requirement(method: &MethodDescriptor) -> Option<Requirement> {
         Proto::Usage => Some(Requirement::Scope(Scope::Usage)),
         Proto::Operator => Some(Requirement::Operator),
     }
-}
-
-/// The id that the front door gave the request.
-fn request_id(extensions: &Extensions) -> Result<RequestId, Failure> {
-    let id = extensions.get::<RequestId>().copied();
-    id.ok_or_else(|| Failure::internal("a request without an id: it came past the front door"))
 }
 
 /// The account that an admitted caller acts for: only operators' calls are open to callers without one.

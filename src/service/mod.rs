@@ -5,6 +5,7 @@
 
 mod accounts;
 mod admitted;
+mod auditor;
 mod backend;
 mod chat;
 mod convert;
@@ -39,6 +40,7 @@ use crate::{
 };
 
 pub use self::{
+    auditor::Auditor,
     backend::{Backend, respond},
     failures::chat_status,
     guard::{Guard, GuardLayer, Unguarded},
@@ -53,6 +55,8 @@ pub struct Parts {
     pub store: Store,
     /// What new secrets are digested with.
     pub peppers: Peppers,
+    /// Who writes down what was refused.
+    pub auditor: Arc<Auditor>,
     /// Who learns of changed keys.
     pub authenticator: Arc<Authenticator>,
     /// Chat.

@@ -4,7 +4,7 @@
 //! ends a bounded number and says whether there may be more, so that neither it nor its answer grows with the account.
 
 use crate::{
-    domain::violation::Violations,
+    domain::{audit::Actor, violation::Violations},
     proto::v1,
     service::{Failure, Parts, accounts, convert},
     store::KeysMeant,
@@ -16,6 +16,7 @@ const MOST: usize = 10_000;
 /// Ends the keys of an account that a request means.
 pub(super) async fn revoke_keys(
     parts: &Parts,
+    actor: &Actor,
     request: &v1::RevokeKeysRequest,
 ) -> Result<v1::RevokeKeysResponse, Failure> {
     let meant = meant(request)?;
@@ -24,7 +25,7 @@ pub(super) async fn revoke_keys(
     account.ok_or_else(|| accounts::not_found(&request.account_id))?;
     let (mut key_ids, mut from) = (Vec::new(), None);
     loop {
-        let swept = parts.store.keys().sweep(id, &meant, from).await?;
+        let swept = parts.store.keys().sweep(actor, id, &meant, from).await?;
         for key in swept.revoked {
             parts.authenticator.key_revoked(key);
             key_ids.push(key.to_string());

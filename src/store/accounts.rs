@@ -12,10 +12,12 @@ use sea_orm::{
 
 use crate::{
     domain::{
+        audit::{Actor, Deed},
         key::AccountId,
         policy::{Account, Policy, PolicyValues},
     },
     store::{
+        audit,
         changes::{Entity, record},
         database::{Database, bounded},
         entity::{account, policy},
@@ -63,13 +65,14 @@ impl AccountStore {
     /// Makes an account. Names are compared as they are.
     pub async fn create(
         &self,
+        actor: &Actor,
         id: AccountId,
         name: &str,
         policy: PolicyValues,
     ) -> Result<Account, CreateAccountError> {
         bounded(async {
             let transaction = self.database.begin().await?;
-            let inserted = insert(&transaction, self.database.clock.now(), id, name, policy).await;
+            let inserted = insert(&transaction, self.database.clock.now(), actor, (id, name, policy)).await;
             let account = inserted.map_err(|error| match error.sql_err() {
                 Some(SqlErr::UniqueConstraintViolation(_)) => CreateAccountError::NameTaken,
                 _ => StoreError::from(error).into(),
@@ -111,6 +114,7 @@ impl AccountStore {
     /// called again. Values that stay equal write nothing and keep the revision.
     pub async fn update_policy<E>(
         &self,
+        actor: &Actor,
         id: AccountId,
         change: impl FnOnce(&mut PolicyValues) -> Result<(), E> + Send,
     ) -> Result<Account, UpdateAccountError<E>> {
@@ -124,7 +128,8 @@ impl AccountStore {
             }
             let now = self.database.clock.now();
             let policy = Policy { values, revision: account.policy.revision + 1, updated_at: now };
-            write_policy(transaction, id, &policy).await?;
+            let deed = Deed::policy_changed(id, &account.policy.values, &values);
+            write_policy(transaction, (id, &policy), (actor, deed)).await?;
             Ok(Account { policy, ..account })
         })
         .await
@@ -152,9 +157,8 @@ impl AccountStore {
 pub(super) async fn insert(
     transaction: &DatabaseTransaction,
     now: DateTime<Utc>,
-    id: AccountId,
-    name: &str,
-    values: PolicyValues,
+    actor: &Actor,
+    (id, name, values): (AccountId, &str, PolicyValues),
 ) -> Result<Account, DbErr> {
     let account = account::Model { id: id.0, name: name.to_owned(), created_at: now };
     let policy = row_from_policy(id, &Policy { values, revision: 1, updated_at: now });
@@ -164,6 +168,7 @@ pub(super) async fn insert(
     policy::Entity::insert(policy.clone().into_active_model().reset_all())
         .exec_without_returning(transaction)
         .await?;
+    audit::note(transaction, now, actor, vec![Deed::account_made(id, name, &values)]).await?;
     record(transaction, now, Entity::Account(id), policy.revision).await?;
     Ok(account_from_rows(account, policy))
 }
@@ -182,14 +187,15 @@ pub(super) async fn locked(
 
 async fn write_policy(
     transaction: DatabaseTransaction,
-    id: AccountId,
-    policy: &Policy,
+    (id, policy): (AccountId, &Policy),
+    (actor, deed): (&Actor, Deed),
 ) -> Result<(), StoreError> {
     policy::Entity::update_many()
         .set(row_from_policy(id, policy).into_active_model().reset_all())
         .filter(policy::Column::AccountId.eq(id.0))
         .exec(&transaction)
         .await?;
+    audit::note(&transaction, policy.updated_at, actor, vec![deed]).await?;
     record(&transaction, policy.updated_at, Entity::Account(id), policy.revision).await?;
     Ok(transaction.commit().await?)
 }

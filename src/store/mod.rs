@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod accounts;
+mod audit;
 mod bulk;
 mod changes;
 mod database;
@@ -35,6 +36,7 @@ mod rows;
 mod usage;
 
 pub use accounts::{AccountStore, CreateAccountError, UpdateAccountError};
+pub use audit::{AuditPage, AuditStore};
 pub use changes::{Change, ChangeLog, Changes, Entity};
 pub use error::{Source, StoreError};
 pub use keys::{
@@ -56,6 +58,7 @@ struct Parts {
     keys: KeyStore,
     accounts: AccountStore,
     usage: UsageStore,
+    audit: AuditStore,
     changes: ChangeLog,
 }
 
@@ -69,6 +72,7 @@ impl Store {
             keys: KeyStore::new(database.clone()),
             accounts: AccountStore::new(database.clone()),
             usage: UsageStore::new(database.clone()),
+            audit: AuditStore::new(database.clone()),
             changes: ChangeLog::new(database.clone()),
             database,
         })))
@@ -92,6 +96,11 @@ impl Store {
     /// The records of requests, and their sums.
     pub fn usage(&self) -> &UsageStore {
         &self.0.usage
+    }
+
+    /// Who changed what.
+    pub fn audit(&self) -> &AuditStore {
+        &self.0.audit
     }
 
     /// What was changed, in order.
@@ -140,7 +149,7 @@ impl Store {
                 return Ok(None);
             }
             let now = database.clock.now();
-            let account = match accounts::insert(&transaction, now, id, name, policy).await {
+            let account = match accounts::insert(&transaction, now, &key.by, (id, name, policy)).await {
                 Ok(account) => account,
                 // An operator, who takes no lock, made an account of this name a moment ago.
                 Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
@@ -148,6 +157,8 @@ impl Store {
                 }
                 Err(error) => return Err(error.into()),
             };
+            // A moment later, so that the trail has the two in this order.
+            let now = database.clock.now();
             let key = keys::insert(&transaction, now, NewKey { account_id: id, ..key }).await?;
             transaction.commit().await?;
             Ok(Some((account, key)))

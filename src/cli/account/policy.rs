@@ -16,6 +16,7 @@ use crate::{
     },
     config::amount::UNLIMITED,
     domain::{
+        audit::Actor,
         limits::{LIMIT_MAX, TOOLS_MAX},
         policy::{Account, PolicyValues, PruneMode},
     },
@@ -100,7 +101,7 @@ pub(super) async fn run(wanted: Arguments, desk: &Desk, out: &mut dyn Write) -> 
     let account = if values == account.policy.values {
         account
     } else {
-        match desk.store.accounts().update_policy(account.id, set).await {
+        match desk.store.accounts().update_policy(&Actor::cli(), account.id, set).await {
             Ok(account) => account,
             Err(UpdateAccountError::NotFound) => anyhow::bail!("the account {} is gone", account.id),
             Err(UpdateAccountError::Refused(never)) => match never {},

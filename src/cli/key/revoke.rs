@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args};
 use super::{key_id_of, no_key, time};
 use crate::{
     cli::{Desk, account},
-    domain::violation::shown,
+    domain::{audit::Actor, violation::shown},
     store::KeysMeant,
 };
 
@@ -44,7 +44,7 @@ pub(super) async fn run(wanted: Arguments, desk: &Desk, out: &mut dyn Write) -> 
 
 async fn one(key_id: &str, desk: &Desk, out: &mut dyn Write) -> anyhow::Result<()> {
     let id = key_id_of(key_id)?;
-    let revoked = desk.store.keys().revoke_any(id).await?.with_context(|| no_key(id))?;
+    let revoked = desk.store.keys().revoke_any(&Actor::cli(), id).await?.with_context(|| no_key(id))?;
     let when = if revoked.earlier { "was revoked before" } else { "is revoked" };
     writeln!(out, "{id} {name} {when}", name = shown(&revoked.key.name))?;
     Ok(())
@@ -57,7 +57,7 @@ async fn many(wanted: Arguments, desk: &Desk, out: &mut dyn Write) -> anyhow::Re
     let meant = KeysMeant { created_by: wanted.created_by, created_before: wanted.created_before };
     let (mut revoked, mut from) = (0, None);
     loop {
-        let swept = desk.store.keys().sweep(account.id, &meant, from).await?;
+        let swept = desk.store.keys().sweep(&Actor::cli(), account.id, &meant, from).await?;
         for id in &swept.revoked {
             writeln!(out, "{id}")?;
         }

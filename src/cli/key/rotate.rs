@@ -10,7 +10,7 @@ use super::{key_id_of, no_key, show};
 use crate::{
     cli::Desk,
     config::duration,
-    domain::{generation::OVERLAP_MAX, key::Key, secret::PlainSecret},
+    domain::{audit::Actor, generation::OVERLAP_MAX, key::Key, secret::PlainSecret},
     store::{NewSecret, RotateKeyError, Rotation},
 };
 
@@ -46,7 +46,7 @@ pub(super) async fn run(wanted: Arguments, desk: &Desk, out: &mut dyn Write) -> 
     let rotation = Rotation {
         account_id: owner,
         id,
-        by: None,
+        by: Actor::cli(),
         secret: NewSecret { prefix: secret.shown_prefix().to_owned(), digest, pepper_version },
         overlap: wanted.overlap,
         once: None,

@@ -17,6 +17,7 @@ use crate::{
     cli::Desk,
     config::duration,
     domain::{
+        audit::{Actor, Deed},
         delegation::{LIFETIME_MAX, Parent, WantedToken},
         key::{KeyStatus, Scope},
         toollist::Toollist,
@@ -73,6 +74,7 @@ pub(super) async fn run(wanted: Arguments, desk: &Desk, out: &mut dyn Write) -> 
     let parent = Parent { key: &key, generation: key.newest(), token: None };
     let delegation = parent.delegate(None, &asked, now)?;
     let token = crate::app::open_tokens(&desk.config, &desk.store)?.mint(&delegation)?;
+    desk.store.audit().add(&Actor::cli(), Deed::delegated(&key, &delegation)).await?;
     let held = delegation.narrowed(&key);
     let scopes: Vec<_> = held.scopes.iter().map(Scope::as_str).collect();
     if wanted.json {

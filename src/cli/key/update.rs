@@ -11,7 +11,10 @@ use super::{COLUMNS, KeyView, Limits, Mode, ScopeName, expiry, key_id_of, no_key
 use crate::{
     cli::{Desk, table::Table},
     config::duration,
-    domain::key::{Key, valid_name},
+    domain::{
+        audit::Actor,
+        key::{Key, valid_name},
+    },
     store::UpdateKeyError,
 };
 
@@ -70,7 +73,7 @@ pub(super) async fn run(wanted: Arguments, desk: &Desk, out: &mut dyn Write) -> 
     let keys = desk.store.keys();
     let (id, now) = (key_id_of(&wanted.key_id)?, desk.clock.now());
     let owner = keys.find_any(id).await?.with_context(|| no_key(id))?.account_id;
-    let key = match keys.update(owner, id, |key| wanted.apply(key, now)).await {
+    let key = match keys.update(&Actor::cli(), owner, id, |key| wanted.apply(key, now)).await {
         Ok(key) => key,
         Err(UpdateKeyError::NotFound) => anyhow::bail!(no_key(id)),
         Err(UpdateKeyError::Refused(why)) => return Err(why),

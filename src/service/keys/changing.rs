@@ -4,7 +4,8 @@
 
 use crate::{
     domain::{
-        caller::{Caller, Lapsed},
+        audit::Action,
+        caller::Lapsed,
         grant::{self, Escalation, Holding},
         key::Key,
         violation::Violations,
@@ -12,6 +13,7 @@ use crate::{
     proto::v1,
     service::{
         Failure, Reason,
+        admitted::Call,
         guard::account,
         keys::{Keys, NewLists, Update, key_id_of, not_found},
     },
@@ -31,11 +33,11 @@ pub(super) enum Unchanged {
 impl Keys {
     pub(super) async fn update(
         &self,
-        caller: &Caller,
+        call: &Call,
         request: v1::UpdateKeyRequest,
     ) -> Result<v1::Key, Failure> {
         let update = Update::read(&request, self.parts.clock.now())?;
-        self.change(caller, &request.key_id, request.revision, move |key| {
+        self.change((call, Action::UpdateKey), &request.key_id, request.revision, move |key| {
             update.apply(key);
             Ok(())
         })
@@ -44,28 +46,30 @@ impl Keys {
 
     pub(super) async fn replace_toollist(
         &self,
-        caller: &Caller,
+        call: &Call,
         request: v1::SetToollistRequest,
     ) -> Result<v1::Key, Failure> {
         let (key_id, revision) = (request.key_id.clone(), request.revision);
         let lists = NewLists::read(request)?;
-        self.change(caller, &key_id, revision, move |key| lists.apply(key)).await
+        let set = (call, Action::SetToollist);
+        self.change(set, &key_id, revision, move |key| lists.apply(key)).await
     }
 
     /// Changes a key that the caller covers before and after, and makes it hold on this process. It must have the
     /// revision that was `expected`, if one was.
     async fn change(
         &self,
-        caller: &Caller,
+        (call, action): (&Call, Action),
         key_id: &str,
         expected: Option<i64>,
         change: impl FnOnce(&mut Key) -> Result<(), Violations> + Send,
     ) -> Result<v1::Key, Failure> {
+        let caller = &call.caller;
         let account = account(caller)?;
         let id = key_id_of(key_id)?;
         let policy = account.load().policy.values;
         let now = self.parts.clock.now();
-        let changed = self.parts.store.keys().update_by(caller.key_id(), account.id, id, |key, own| {
+        let changed = self.parts.store.keys().update_by((&call.actor, action), account.id, id, |key, own| {
             at_revision(key, expected)?;
             let own = caller.own(own);
             let held = Holding::of_caller(caller, &own, now).map_err(Unchanged::Lapsed)?;
@@ -86,16 +90,16 @@ impl Keys {
 
     pub(super) async fn revoke(
         &self,
-        caller: &Caller,
+        call: &Call,
         request: &v1::RevokeKeyRequest,
     ) -> Result<v1::RevokeKeyResponse, Failure> {
-        let account = account(caller)?;
+        let account = account(&call.caller)?;
         let id = key_id_of(&request.key_id)?;
         let keys = self.parts.store.keys();
         let revoked = match request.revision {
-            None => keys.revoke(account.id, id).await?,
+            None => keys.revoke(&call.actor, account.id, id).await?,
             Some(revision) => {
-                keys.revoke_at(account.id, id, revision).await.map_err(|error| match error {
+                keys.revoke_at(&call.actor, account.id, id, revision).await.map_err(|error| match error {
                     RevokeKeyError::Moved(revision) => unchanged(Unchanged::Moved(revision), &request.key_id),
                     RevokeKeyError::Store(error) => error.into(),
                 })?

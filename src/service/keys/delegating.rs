@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     auth::TooLong,
     domain::{
-        caller::Caller,
+        audit::Deed,
         delegation::{Delegation, ENTRIES_MAX, LIFETIME, LIFETIME_MAX, Parent, WantedToken},
         grant::Holding,
         key::{Key, KeyStatus},
@@ -16,7 +16,9 @@ use crate::{
     },
     proto::v1,
     service::{
-        Failure, Reason, convert,
+        Failure, Reason,
+        admitted::Call,
+        convert,
         guard::account,
         keys::{Keys, key_id_of, not_found},
     },
@@ -55,9 +57,10 @@ pub(in crate::service) fn wanted(request: v1::DelegateKeyRequest) -> Result<Want
 impl Keys {
     pub(super) async fn delegate(
         &self,
-        caller: &Caller,
+        call: &Call,
         request: v1::DelegateKeyRequest,
     ) -> Result<v1::DelegateKeyResponse, Failure> {
+        let caller = &call.caller;
         let account = account(caller)?;
         let key_id = request.key_id.clone();
         let wanted = wanted(request)?;
@@ -81,6 +84,8 @@ impl Keys {
             Parent { key: &key, generation: key.newest(), token: None }.delegate(held, &wanted, now)?
         };
         let token = self.parts.authenticator.mint(&delegation)?;
+        // The one trace of it, and so before it is handed out.
+        self.parts.store.audit().add(&call.actor, Deed::delegated(&key, &delegation)).await?;
         Ok(answer(token.expose_secret(), &delegation, &key))
     }
 }

@@ -1,5 +1,5 @@
 //! `KeyService`: the keys of the caller's account. Making and showing them is here, changing them in `changing`,
-//! new secrets in `rotating`, tokens in `delegating`.
+//! new secrets in `rotating`, tokens in `delegating`, the audit trail in `trail`.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        audit::Action,
         caller::{AccountCell, Caller},
         grant::Holding,
         key::{Key, KeyId},
@@ -15,7 +16,14 @@ use crate::{
         toollist::Toollist,
     },
     proto::v1::{self, key_service_server::KeyService},
-    service::{Failure, Parts, Reason, admitted::caller, convert, guard::account, page::Page},
+    service::{
+        Failure, Parts, Reason,
+        admitted::{Call, call, caller},
+        auditor::Attempt,
+        convert,
+        guard::account,
+        page::Page,
+    },
     store::{KeyPage, NewKey},
 };
 
@@ -25,6 +33,7 @@ mod delegating;
 mod draft;
 mod repeating;
 mod rotating;
+mod trail;
 
 use self::draft::Draft;
 pub(super) use self::{
@@ -32,6 +41,7 @@ pub(super) use self::{
     delegating::wanted,
     draft::check_create,
     rotating::Turn,
+    trail::events_of,
 };
 
 pub(super) struct Keys {
@@ -43,7 +53,8 @@ impl Keys {
         Self { parts }
     }
 
-    async fn create(&self, caller: &Caller, request: v1::CreateKeyRequest) -> Result<v1::IssuedKey, Failure> {
+    async fn create(&self, call: &Call, request: v1::CreateKeyRequest) -> Result<v1::IssuedKey, Failure> {
+        let caller = &call.caller;
         let account = account(caller)?;
         let now = self.parts.clock.now();
         let own = match caller.key_id() {
@@ -66,7 +77,7 @@ impl Keys {
             toollist: granted.toollist,
             tool_mode: granted.tool_mode,
             own_limits: granted.limits,
-            created_by: caller.name(),
+            by: call.actor.clone(),
             expires_at: granted.expires_at,
             prefix: secret.shown_prefix().to_owned(),
             digest,
@@ -142,7 +153,10 @@ impl KeyService for Keys {
         &self,
         request: Request<v1::CreateKeyRequest>,
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
-        let issued = self.create(&caller(&request)?, request.into_inner()).await?;
+        let call = call(&request)?;
+        let attempt = Attempt::at(&call, Action::CreateKey, "");
+        let created = self.create(&call, request.into_inner()).await;
+        let issued = self.parts.auditor.heard(attempt, created).await?;
         Ok(Response::new(v1::CreateKeyResponse { issued_key: Some(issued) }))
     }
 
@@ -165,7 +179,10 @@ impl KeyService for Keys {
         &self,
         request: Request<v1::UpdateKeyRequest>,
     ) -> Result<Response<v1::UpdateKeyResponse>, Status> {
-        let key = self.update(&caller(&request)?, request.into_inner()).await?;
+        let (call, request) = (call(&request)?, request.into_inner());
+        let attempt = Attempt::at(&call, Action::UpdateKey, &request.key_id);
+        let updated = self.update(&call, request).await;
+        let key = self.parts.auditor.heard(attempt, updated).await?;
         Ok(Response::new(v1::UpdateKeyResponse { key: Some(key) }))
     }
 
@@ -173,7 +190,10 @@ impl KeyService for Keys {
         &self,
         request: Request<v1::SetToollistRequest>,
     ) -> Result<Response<v1::SetToollistResponse>, Status> {
-        let key = self.replace_toollist(&caller(&request)?, request.into_inner()).await?;
+        let (call, request) = (call(&request)?, request.into_inner());
+        let attempt = Attempt::at(&call, Action::SetToollist, &request.key_id);
+        let replaced = self.replace_toollist(&call, request).await;
+        let key = self.parts.auditor.heard(attempt, replaced).await?;
         Ok(Response::new(v1::SetToollistResponse { key: Some(key) }))
     }
 
@@ -181,7 +201,10 @@ impl KeyService for Keys {
         &self,
         request: Request<v1::RotateKeyRequest>,
     ) -> Result<Response<v1::RotateKeyResponse>, Status> {
-        let issued = self.rotate(&caller(&request)?, request.into_inner()).await?;
+        let (call, request) = (call(&request)?, request.into_inner());
+        let attempt = Attempt::at(&call, Action::RotateKey, &request.key_id);
+        let rotated = self.rotate(&call, request).await;
+        let issued = self.parts.auditor.heard(attempt, rotated).await?;
         Ok(Response::new(v1::RotateKeyResponse { issued_key: Some(issued) }))
     }
 
@@ -189,13 +212,26 @@ impl KeyService for Keys {
         &self,
         request: Request<v1::DelegateKeyRequest>,
     ) -> Result<Response<v1::DelegateKeyResponse>, Status> {
-        Ok(Response::new(self.delegate(&caller(&request)?, request.into_inner()).await?))
+        let (call, request) = (call(&request)?, request.into_inner());
+        let attempt = Attempt::at(&call, Action::DelegateKey, &request.key_id);
+        let delegated = self.delegate(&call, request).await;
+        Ok(Response::new(self.parts.auditor.heard(attempt, delegated).await?))
     }
 
     async fn revoke_key(
         &self,
         request: Request<v1::RevokeKeyRequest>,
     ) -> Result<Response<v1::RevokeKeyResponse>, Status> {
-        Ok(Response::new(self.revoke(&caller(&request)?, request.get_ref()).await?))
+        let (call, request) = (call(&request)?, request.into_inner());
+        let attempt = Attempt::at(&call, Action::RevokeKey, &request.key_id);
+        let revoked = self.revoke(&call, &request).await;
+        Ok(Response::new(self.parts.auditor.heard(attempt, revoked).await?))
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<v1::ListAuditEventsRequest>,
+    ) -> Result<Response<v1::ListAuditEventsResponse>, Status> {
+        Ok(Response::new(self.trail(&caller(&request)?, request.into_inner()).await?))
     }
 }

@@ -15,7 +15,9 @@ use crate::{
     },
     proto::v1,
     service::{
-        Failure, convert,
+        Failure,
+        admitted::Call,
+        convert,
         failures::reused,
         guard::account,
         keys::{
@@ -49,9 +51,10 @@ impl Turn {
 impl Keys {
     pub(super) async fn rotate(
         &self,
-        caller: &Caller,
+        call: &Call,
         request: v1::RotateKeyRequest,
     ) -> Result<v1::IssuedKey, Failure> {
+        let caller = &call.caller;
         let account = account(caller)?;
         let turn = Turn::read(&request)?;
         let id = key_id_of(&request.key_id)?;
@@ -60,7 +63,7 @@ impl Keys {
         let rotation = Rotation {
             account_id: account.id,
             id,
-            by: caller.key_id(),
+            by: call.actor.clone(),
             secret: NewSecret { prefix: secret.shown_prefix().to_owned(), digest, pepper_version },
             overlap: turn.overlap,
             once: repeating::rotation(&request),

@@ -10,6 +10,7 @@
 )]
 
 pub(super) mod account;
+pub(super) mod audit_event;
 pub(super) mod change;
 pub(super) mod change_counter;
 pub(super) mod key;

@@ -5,13 +5,14 @@ use sea_orm::{ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveMode
 
 use crate::{
     domain::{
+        audit::{Action, Actor, Deed},
         key::{AccountId, Key, KeyId, Scopes, ToolMode},
         limits::OwnLimits,
         secret::SecretDigest,
         toollist::Toollist,
     },
     store::{
-        accounts,
+        accounts, audit,
         changes::{Entity, record},
         database::bounded,
         entity::key,
@@ -44,7 +45,7 @@ pub struct NewKey {
     /// The limits it is given itself.
     pub own_limits: OwnLimits,
     /// Who makes it.
-    pub created_by: String,
+    pub by: Actor,
     /// When it stops working; finer than a microsecond is cut off.
     pub expires_at: Option<DateTime<Utc>>,
     /// The part of its secret that may be shown.
@@ -128,7 +129,7 @@ pub(in crate::store) async fn insert(
         tool_mode: new.tool_mode,
         own_limits: new.own_limits,
         created_at: now,
-        created_by: storable_text(&new.created_by),
+        created_by: storable_text(&new.by.name),
         last_used_at: None,
         expires_at: new.expires_at.map(storable_time),
         revoked_at: None,
@@ -140,6 +141,9 @@ pub(in crate::store) async fn insert(
         .exec_without_returning(transaction)
         .await?;
     generations::insert(transaction, generation.clone()).await?;
-    record(transaction, now, Entity::Key(new.id), row.revision).await?;
-    key_from_row(row, None, vec![generation])
+    let revision = row.revision;
+    let key = key_from_row(row, None, vec![generation])?;
+    audit::note(transaction, now, &new.by, vec![Deed::on_key(Action::CreateKey, None, &key)]).await?;
+    record(transaction, now, Entity::Key(new.id), revision).await?;
+    Ok(key)
 }

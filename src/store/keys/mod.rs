@@ -13,8 +13,12 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
-    domain::key::{AccountId, Key, KeyId},
+    domain::{
+        audit::{Action, Actor, Deed},
+        key::{AccountId, Key, KeyId},
+    },
     store::{
+        audit,
         changes::{Entity, record},
         database::{Database, bounded},
         entity::{key, key_generation},
@@ -126,18 +130,20 @@ impl KeyStore {
     /// that stays equal is not written and keeps its revision.
     pub async fn update<E>(
         &self,
+        actor: &Actor,
         account: AccountId,
         id: KeyId,
         change: impl FnOnce(&mut Key) -> Result<(), E> + Send,
     ) -> Result<Key, UpdateKeyError<E>> {
-        self.update_by(None, account, id, |key, _| change(key)).await
+        self.update_by((actor, Action::UpdateKey), account, id, |key, _| change(key)).await
     }
 
-    /// The same, on behalf of the key `by` of the account, which `change` is handed too, as it is in the same
-    /// transaction; `None` if it is gone. A change that another one was answered before sees what that one did.
+    /// The same, by an action that is called so, and maybe on behalf of a key of the account, which `change` is handed
+    /// too, as it is in the same transaction; `None` if it is gone. A change that another one was answered before sees
+    /// what that one did.
     pub async fn update_by<E>(
         &self,
-        by: Option<KeyId>,
+        (actor, action): (&Actor, Action),
         account: AccountId,
         id: KeyId,
         change: impl FnOnce(&mut Key, Option<&Key>) -> Result<(), E> + Send,
@@ -146,7 +152,7 @@ impl KeyStore {
             let transaction = self.database.begin().await?;
             let now = self.database.clock.now();
             let before = locked(&transaction, account, id, now).await?.ok_or(UpdateKeyError::NotFound)?;
-            let by = by_caller(&transaction, by, &before, now).await?;
+            let by = by_caller(&transaction, actor.key_id, &before, now).await?;
             let mut after = before.clone();
             change(&mut after, by.as_ref()).map_err(UpdateKeyError::Refused)?;
             let mut after = changeable_parts(after, &before);
@@ -154,7 +160,8 @@ impl KeyStore {
                 return Ok(before);
             }
             after.revision += 1;
-            write(transaction, now, &after).await?;
+            let deed = Deed::on_key(action, Some(&before), &after);
+            write(transaction, now, &after, (actor, deed)).await?;
             Ok(after)
         })
         .await
@@ -223,12 +230,18 @@ async fn read(
     row.into_key(secrets.unwrap_or_default()).map(Some)
 }
 
-async fn write(transaction: DatabaseTransaction, now: DateTime<Utc>, key: &Key) -> Result<(), StoreError> {
+async fn write(
+    transaction: DatabaseTransaction,
+    now: DateTime<Utc>,
+    key: &Key,
+    (actor, deed): (&Actor, Deed),
+) -> Result<(), StoreError> {
     key::Entity::update_many()
         .set(row_from_key(key).into_active_model().reset_all())
         .filter(key::Column::Id.eq(key.id.0))
         .exec(&transaction)
         .await?;
+    audit::note(&transaction, now, actor, vec![deed]).await?;
     record(&transaction, now, Entity::Key(key.id), key.revision).await?;
     Ok(transaction.commit().await?)
 }

@@ -5,9 +5,15 @@ use sea_orm::{
     sea_query::{Query, UpdateStatement},
 };
 
+use uuid::Uuid;
+
 use crate::{
-    domain::key::{AccountId, Key, KeyId},
+    domain::{
+        audit::{Actor, Deed},
+        key::{AccountId, Key, KeyId},
+    },
     store::{
+        audit,
         changes::{Entity, record},
         database::bounded,
         entity::key,
@@ -39,18 +45,23 @@ pub enum RevokeKeyError {
 impl KeyStore {
     /// Revokes a key for good; `None` if the account has no such key. A key that was revoked before keeps the time
     /// of the first.
-    pub async fn revoke(&self, account: AccountId, id: KeyId) -> Result<Option<Revocation>, StoreError> {
+    pub async fn revoke(
+        &self,
+        actor: &Actor,
+        account: AccountId,
+        id: KeyId,
+    ) -> Result<Option<Revocation>, StoreError> {
         bounded(async {
-            let ended = self.end(id, Some(account), None).await?;
+            let ended = self.end(actor, id, Some(account), None).await?;
             self.revoked(id, Some(account), ended).await
         })
         .await
     }
 
     /// The same, whoever's key it is: for operators.
-    pub async fn revoke_any(&self, id: KeyId) -> Result<Option<Revocation>, StoreError> {
+    pub async fn revoke_any(&self, actor: &Actor, id: KeyId) -> Result<Option<Revocation>, StoreError> {
         bounded(async {
-            let ended = self.end(id, None, None).await?;
+            let ended = self.end(actor, id, None, None).await?;
             self.revoked(id, None, ended).await
         })
         .await
@@ -59,12 +70,13 @@ impl KeyStore {
     /// The same, of a key that has this revision, or was revoked before.
     pub async fn revoke_at(
         &self,
+        actor: &Actor,
         account: AccountId,
         id: KeyId,
         revision: i64,
     ) -> Result<Option<Revocation>, RevokeKeyError> {
         bounded(async {
-            let ended = self.end(id, Some(account), Some(revision)).await?;
+            let ended = self.end(actor, id, Some(account), Some(revision)).await?;
             if !ended {
                 let living = key::Entity::find()
                     .select_only()
@@ -83,7 +95,13 @@ impl KeyStore {
     }
 
     /// Ends the key, and says whether it did.
-    async fn end(&self, id: KeyId, owner: Option<AccountId>, at: Option<i64>) -> Result<bool, StoreError> {
+    async fn end(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        owner: Option<AccountId>,
+        at: Option<i64>,
+    ) -> Result<bool, StoreError> {
         let transaction = self.database.begin().await?;
         let now = self.database.clock.now();
         let mut revoke: UpdateStatement = Query::update();
@@ -93,7 +111,7 @@ impl KeyStore {
             .value(key::Column::Revision, key::Column::Revision.into_expr().add(1))
             .and_where(key::Column::Id.eq(id.0))
             .and_where(key::Column::RevokedAt.is_null())
-            .returning_col(key::Column::Revision);
+            .returning(Query::returning().columns([key::Column::Revision, key::Column::AccountId]));
         if let Some(AccountId(owner)) = owner {
             revoke.and_where(key::Column::AccountId.eq(owner));
         }
@@ -104,7 +122,9 @@ impl KeyStore {
             transaction.rollback().await?;
             return Ok(false);
         };
-        let revision: i64 = row.try_get_by_index(0)?;
+        let (revision, account): (i64, Uuid) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        let deed = Deed::revoked(AccountId(account), id, now);
+        audit::note(&transaction, now, actor, vec![deed]).await?;
         record(&transaction, now, Entity::Key(id), revision).await?;
         transaction.commit().await?;
         Ok(true)

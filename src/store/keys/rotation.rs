@@ -4,7 +4,10 @@
 use chrono::TimeDelta;
 
 use crate::{
-    domain::key::{AccountId, Key, KeyId},
+    domain::{
+        audit::{Action, Actor, Deed},
+        key::{AccountId, Key, KeyId},
+    },
     store::{
         database::bounded,
         error::StoreError,
@@ -25,8 +28,8 @@ pub struct Rotation {
     pub account_id: AccountId,
     /// The key.
     pub id: KeyId,
-    /// The key that asks for it, if one does.
-    pub by: Option<KeyId>,
+    /// Who asks for it.
+    pub by: Actor,
     /// The new secret.
     pub secret: NewSecret,
     /// For how long one of the secrets before goes on working.
@@ -71,12 +74,14 @@ impl KeyStore {
                 Claim::Taken => return Err(RotateKeyError::Reused),
             }
             let mut key = locked(&transaction, account, id, now).await?.ok_or(RotateKeyError::NotFound)?;
-            let by = by_caller(&transaction, by, &key, now).await?;
-            allowed(&key, by.as_ref()).map_err(RotateKeyError::Refused)?;
+            let caller = by_caller(&transaction, by.key_id, &key, now).await?;
+            allowed(&key, caller.as_ref()).map_err(RotateKeyError::Refused)?;
+            let before = key.clone();
             let replaced = generations::replace(&transaction, &mut key, (&secret, overlap), now).await;
             replaced.map_err(StoreError::from)?;
             key.revision += 1;
-            write(transaction, now, &key).await?;
+            let deed = Deed::on_key(Action::RotateKey, Some(&before), &key);
+            write(transaction, now, &key, (&by, deed)).await?;
             Ok(Issued { key, earlier: false })
         })
         .await

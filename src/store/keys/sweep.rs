@@ -13,9 +13,12 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
-    domain::key::{AccountId, KeyId},
+    domain::{
+        audit::{Actor, Deed},
+        key::{AccountId, KeyId},
+    },
     store::{
-        accounts,
+        accounts, audit,
         changes::{Entity, record_all},
         database::bounded,
         entity::key,
@@ -31,7 +34,7 @@ const STEP: u64 = 1_000;
 /// Which living keys of an account are meant: all of them, but for those that a condition leaves out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeysMeant {
-    /// Those that this made, as `Key::created_by` has it.
+    /// Those that this made, as `Key::created_by` has it; of a key those too that its tokens made.
     pub created_by: Option<String>,
     /// Those that were made before.
     pub created_before: Option<DateTime<Utc>>,
@@ -48,9 +51,15 @@ pub struct Swept {
 
 impl KeysMeant {
     fn means(&self, created_by: &str, created_at: DateTime<Utc>) -> bool {
-        self.created_by.as_deref().is_none_or(|wanted| storable_text(wanted) == created_by)
+        self.created_by.as_deref().is_none_or(|wanted| made_by(&storable_text(wanted), created_by))
             && self.created_before.is_none_or(|time| created_at < storable_time(time))
     }
+}
+
+/// Whether `created_by` is this creator, or a token of it.
+fn made_by(creator: &str, created_by: &str) -> bool {
+    let by_token = || created_by.strip_prefix("token:").and_then(|rest| rest.split_once(" of "));
+    created_by == creator || by_token().is_some_and(|(_, key)| key == creator)
 }
 
 impl KeyStore {
@@ -58,6 +67,7 @@ impl KeyStore {
     /// are made after the first step are not looked at. Doing it again ends nothing twice.
     pub async fn sweep(
         &self,
+        actor: &Actor,
         account: AccountId,
         meant: &KeysMeant,
         from: Option<KeyId>,
@@ -84,7 +94,7 @@ impl KeyStore {
             // Before any key: two sweeps of an account that locked its keys in different orders would wait for each
             // other.
             accounts::locked(&transaction, account).await?;
-            let revoked = end(&transaction, self.database.clock.now(), ids).await?;
+            let revoked = end(&transaction, self.database.clock.now(), (actor, account), ids).await?;
             transaction.commit().await?;
             Ok(Swept { revoked, next })
         })
@@ -96,6 +106,7 @@ impl KeyStore {
 async fn end(
     transaction: &DatabaseTransaction,
     now: DateTime<Utc>,
+    (actor, account): (&Actor, AccountId),
     ids: Vec<Uuid>,
 ) -> Result<Vec<KeyId>, StoreError> {
     let mut revoke = Query::update();
@@ -113,6 +124,29 @@ async fn end(
     // Newest first, as they are listed.
     ended.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
     let changes: Vec<_> = ended.iter().map(|(id, revision)| (Entity::Key(*id), *revision)).collect();
+    let deeds = ended.iter().map(|(id, _)| Deed::revoked(account, *id, now)).collect();
+    audit::note(transaction, now, actor, deeds).await?;
     record_all(transaction, now, &changes).await?;
     Ok(ended.into_iter().map(|(id, _)| id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_keys_tokens_made_is_made_by_the_key() {
+        let (key, token) = ("key:018f", "token:0190 of key:018f");
+        for (creator, created_by, made) in [
+            (key, key, true),
+            (key, token, true),
+            (token, token, true),
+            (token, key, false),
+            (key, "token:0190 of key:018e", false),
+            (key, "jwt:token:0190 of key:018f", false),
+            ("jwt:ann", "jwt:ann", true),
+        ] {
+            assert_eq!(made_by(creator, created_by), made, "{creator} {created_by}");
+        }
+    }
 }

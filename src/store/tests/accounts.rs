@@ -4,7 +4,10 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::{
-    domain::policy::{Policy, PruneMode},
+    domain::{
+        audit::Actor,
+        policy::{Policy, PruneMode},
+    },
     store::{CreateAccountError, UpdateAccountError},
 };
 
@@ -48,7 +51,7 @@ async fn a_name_belongs_to_one_account() {
     on_every_store(async |world| {
         world.account("a").await;
         let id = AccountId(Uuid::now_v7());
-        let refused = world.store.accounts().create(id, "a", FULL).await;
+        let refused = world.store.accounts().create(&Actor::cli(), id, "a", FULL).await;
         assert!(matches!(refused, Err(CreateAccountError::NameTaken)), "{refused:?}");
         assert_eq!(world.store.accounts().find(id).await.unwrap(), None);
     })
@@ -81,19 +84,19 @@ async fn a_policy_changes_under_a_new_revision_unless_it_stays_equal() {
             *values = FULL;
             Ok::<_, ()>(())
         };
-        let changed = accounts.update_policy(account.id, set).await.unwrap();
+        let changed = accounts.update_policy(&Actor::cli(), account.id, set).await.unwrap();
         let policy = Policy { values: FULL, revision: 2, updated_at: world.now() };
         assert_eq!(changed, Account { policy, ..account });
         let seq = world.store.changes().latest().await.unwrap();
         world.clock.advance(TimeDelta::seconds(1));
-        assert_eq!(accounts.update_policy(changed.id, set).await.unwrap(), changed);
+        assert_eq!(accounts.update_policy(&Actor::cli(), changed.id, set).await.unwrap(), changed);
         let refuse = |values: &mut PolicyValues| {
             values.max_keys = None;
             Err("no")
         };
-        let refused = accounts.update_policy(changed.id, refuse).await;
+        let refused = accounts.update_policy(&Actor::cli(), changed.id, refuse).await;
         assert!(matches!(refused, Err(UpdateAccountError::Refused("no"))), "{refused:?}");
-        let nobody = accounts.update_policy(AccountId(Uuid::now_v7()), set).await;
+        let nobody = accounts.update_policy(&Actor::cli(), AccountId(Uuid::now_v7()), set).await;
         assert!(matches!(nobody, Err(UpdateAccountError::NotFound)), "{nobody:?}");
         assert_eq!(accounts.find(changed.id).await.unwrap(), Some(changed));
         assert_eq!(world.store.changes().latest().await.unwrap(), seq);

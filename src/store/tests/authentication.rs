@@ -6,6 +6,7 @@ use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, QueryOrder};
 use super::*;
 use crate::{
     domain::{
+        audit::Actor,
         generation::LivingSecret,
         key::{Key, Scope},
     },
@@ -36,7 +37,7 @@ async fn a_secret_is_found_until_its_generation_has_run_out() {
         let key = keys.create(NewKey { digest: digest(1), ..new_key(account, "k") }).await.unwrap();
         assert_eq!(keys.by_digest(&[]).await.unwrap(), None);
         assert_eq!(keys.by_digest(&[digest(2)]).await.unwrap(), None);
-        keys.revoke(account, key.id).await.unwrap();
+        keys.revoke(&Actor::cli(), account, key.id).await.unwrap();
         // A revoked one is found, so that its holder can be told.
         assert!(keys.by_digest(&[digest(1)]).await.unwrap().unwrap().key.revoked_at.is_some());
         let end = world.now() + TimeDelta::minutes(5);
@@ -166,13 +167,16 @@ async fn a_key_that_cannot_be_read_is_named_and_can_be_revoked() {
         // Caches go on without it.
         assert_eq!(keys.by_ids(&[broken.id, sound.id]).await.unwrap(), [sound]);
         for earlier in [false, true] {
-            let revoked = keys.revoke(account, broken.id).await.unwrap().unwrap();
+            let revoked = keys.revoke(&Actor::cli(), account, broken.id).await.unwrap().unwrap();
             assert_eq!((revoked.key.revoked_at, revoked.earlier), (Some(world.now()), earlier));
             // What it may no longer matters, and its holder learns that it is revoked.
             assert_eq!((revoked.key.scopes.is_empty(), revoked.key.toollist.permits("x")), (true, false));
             assert!(keys.by_digest(&[digest(1)]).await.unwrap().unwrap().key.revoked_at.is_some());
         }
-        assert_eq!(keys.revoke(world.account("other").await.id, broken.id).await.unwrap(), None);
+        assert_eq!(
+            keys.revoke(&Actor::cli(), world.account("other").await.id, broken.id).await.unwrap(),
+            None
+        );
         assert_eq!(world.sql(r#"UPDATE "key" SET allowed_tools = NULL"#).await, 2);
         assert_eq!(keys.find_any(broken.id).await.unwrap().unwrap().revoked_at, Some(world.now()));
     })

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::{
-    domain::key::Key,
+    domain::{audit::Actor, key::Key},
     store::{Change, Changes, Entity},
 };
 
@@ -21,13 +21,13 @@ async fn every_write_to_a_key_or_a_policy_is_one_change() {
             key.disabled = true;
             Ok::<_, ()>(())
         };
-        keys.update(account, key, disable).await.unwrap();
-        keys.revoke(account, key).await.unwrap();
+        keys.update(&Actor::cli(), account, key, disable).await.unwrap();
+        keys.revoke(&Actor::cli(), account, key).await.unwrap();
         let raise = |values: &mut PolicyValues| {
             values.max_keys = Some(5);
             Ok::<_, ()>(())
         };
-        world.store.accounts().update_policy(account, raise).await.unwrap();
+        world.store.accounts().update_policy(&Actor::cli(), account, raise).await.unwrap();
         let all = [
             Change { seq: 1, entity: Entity::Account(account), revision: 1 },
             Change { seq: 2, entity: Entity::Key(key), revision: 1 },
@@ -54,11 +54,11 @@ async fn a_reader_that_missed_something_is_told() {
             Ok::<_, ()>(())
         };
         for _ in 1..40 {
-            world.store.accounts().update_policy(account, flip).await.unwrap();
+            world.store.accounts().update_policy(&Actor::cli(), account, flip).await.unwrap();
         }
         world.clock.advance(TimeDelta::days(2));
         for _ in 40..70 {
-            world.store.accounts().update_policy(account, flip).await.unwrap();
+            world.store.accounts().update_policy(&Actor::cli(), account, flip).await.unwrap();
         }
         let gap = Changes { changes: vec![], gap: true, latest: 70 };
         assert_eq!(log.since(0, 100).await.unwrap(), gap);

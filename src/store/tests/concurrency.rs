@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
+        audit::Actor,
         key::Key,
         usage::{Batch, DayTotals},
     },
@@ -29,7 +30,7 @@ fn raise(key: &mut Key) -> Result<(), ()> {
 /// too long, comes back. It was rolled back, so nothing is raised twice.
 async fn raise_patiently(store: &Store, account: AccountId, key: KeyId) -> Key {
     for _ in 0..60 {
-        match store.keys().update(account, key, raise).await {
+        match store.keys().update(&Actor::cli(), account, key, raise).await {
             Err(UpdateKeyError::Store(StoreError::Unavailable { .. })) => {}
             other => return other.unwrap(),
         }
@@ -57,7 +58,7 @@ async fn max_keys_holds_under_32_concurrent_creates() {
         let policy = PolicyValues { max_keys: Some(5), ..PolicyValues::default() };
         let account = world.account_with("a", policy).await.id;
         let revoked = world.store.keys().create(new_key(account, "revoked")).await.unwrap().id;
-        world.store.keys().revoke(account, revoked).await.unwrap();
+        world.store.keys().revoke(&Actor::cli(), account, revoked).await.unwrap();
         let creates = (0..32).map(|number| stores[number % 4].keys().create(new_key(account, "k")));
         let results = join_all(creates).await;
         let refused = results
@@ -160,6 +161,7 @@ async fn of_processes_that_start_together_one_makes_the_first_key() {
             "once",
             "\"key\"",
             "policy",
+            "audit_event",
             "account",
         ];
         for table in tables.into_iter().chain(["seaql_migrations"]) {
@@ -195,9 +197,10 @@ async fn calls_that_are_cut_off_leave_nothing_half_written_and_nothing_locked() 
         let start = world.store.changes().latest().await.unwrap();
         for step in 0..60 {
             let cut = Duration::from_micros(step * 100);
-            let _ = tokio::time::timeout(cut, world.store.keys().update(account, key, raise)).await;
+            let _ = tokio::time::timeout(cut, world.store.keys().update(&Actor::cli(), account, key, raise))
+                .await;
         }
-        let last = world.store.keys().update(account, key, raise).await.unwrap();
+        let last = world.store.keys().update(&Actor::cli(), account, key, raise).await.unwrap();
         let found = world.store.keys().find_any(key).await.unwrap().unwrap();
         assert_eq!(found, last);
         assert_eq!(found.own_limits.rate_limit_rpm, Some(found.revision - 1));

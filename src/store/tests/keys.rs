@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use super::*;
 use crate::{
     domain::{
+        audit::Actor,
         generation::LivingSecret,
         key::{Key, Scope},
     },
@@ -29,7 +30,7 @@ fn full_key(account: AccountId, number: u8) -> NewKey {
             weekly_token_budget: Some(0),
             k_target_override: Some(7),
         },
-        created_by: "jwt:sub\0ject".to_owned(),
+        by: Actor { name: "jwt:sub\0ject".to_owned(), ..Actor::cli() },
         expires_at: Some(time("2030-02-28T12:00:00.000001999Z")),
         digest: digest(number),
         pepper_version: u32::MAX,
@@ -102,7 +103,7 @@ async fn no_list_and_an_empty_list_stay_two_things() {
                 key.toollist = swapped;
                 Ok::<_, ()>(())
             };
-            keys.update(account.id, made.id, set).await.unwrap();
+            keys.update(&Actor::cli(), account.id, made.id, set).await.unwrap();
             let found = keys.find_any(made.id).await.unwrap().unwrap();
             assert_eq!(found.toollist.allowed(), denied.as_deref());
             assert_eq!(found.toollist.denied(), allowed.as_deref());
@@ -123,8 +124,11 @@ async fn another_accounts_key_looks_like_one_that_never_was() {
         };
         for (account, id) in [(other, key.id), (own, KeyId(Uuid::now_v7()))] {
             assert_eq!(keys.find(account, id).await.unwrap(), None);
-            assert!(matches!(keys.update(account, id, rename).await, Err(UpdateKeyError::NotFound)));
-            assert_eq!(keys.revoke(account, id).await.unwrap(), None);
+            assert!(matches!(
+                keys.update(&Actor::cli(), account, id, rename).await,
+                Err(UpdateKeyError::NotFound)
+            ));
+            assert_eq!(keys.revoke(&Actor::cli(), account, id).await.unwrap(), None);
         }
         assert!(keys.list(other, &PAGE).await.unwrap().is_empty());
         assert_eq!(keys.find(own, key.id).await.unwrap(), Some(key));
@@ -156,7 +160,7 @@ async fn pages_follow_each_other_from_the_newest_on() {
             made.push(keys.create(new_key(account, &number.to_string())).await.unwrap().id);
         }
         made.reverse();
-        keys.revoke(account, made[1]).await.unwrap();
+        keys.revoke(&Actor::cli(), account, made[1]).await.unwrap();
         let all = pages(keys, account, true).await;
         assert_eq!(all, made);
         let live = pages(keys, account, false).await;
@@ -207,7 +211,7 @@ async fn a_change_reaches_only_what_may_be_changed() {
             };
             Ok::<_, ()>(())
         };
-        let after = keys.update(account, before.id, change).await.unwrap();
+        let after = keys.update(&Actor::cli(), account, before.id, change).await.unwrap();
         let expected = Key {
             name: "after".to_owned(),
             disabled: true,
@@ -234,12 +238,12 @@ async fn a_change_that_changes_nothing_or_is_refused_writes_nothing() {
             key.expires_at = Some(time("2030-02-28T12:00:00.000001111Z"));
             Ok::<_, ()>(())
         };
-        assert_eq!(keys.update(account, key.id, same).await.unwrap(), key);
+        assert_eq!(keys.update(&Actor::cli(), account, key.id, same).await.unwrap(), key);
         let refuse = |key: &mut Key| {
             key.name = "half-written".to_owned();
             Err("no")
         };
-        let refused = keys.update(account, key.id, refuse).await;
+        let refused = keys.update(&Actor::cli(), account, key.id, refuse).await;
         assert!(matches!(refused, Err(UpdateKeyError::Refused("no"))), "{refused:?}");
         assert_eq!(keys.find_any(key.id).await.unwrap(), Some(key));
         assert_eq!(world.store.changes().latest().await.unwrap(), seq);
@@ -253,13 +257,13 @@ async fn revoking_again_keeps_the_first_time() {
         let account = world.account("a").await.id;
         let keys = world.store.keys();
         let key = keys.create(new_key(account, "k")).await.unwrap();
-        let first = keys.revoke(account, key.id).await.unwrap().unwrap();
+        let first = keys.revoke(&Actor::cli(), account, key.id).await.unwrap().unwrap();
         assert!(!first.earlier);
         let first = first.key;
         assert_eq!((first.revoked_at, first.revision), (Some(world.now()), 2));
         let seq = world.store.changes().latest().await.unwrap();
         world.clock.advance(TimeDelta::hours(1));
-        let again = keys.revoke_any(key.id).await.unwrap().unwrap();
+        let again = keys.revoke_any(&Actor::cli(), key.id).await.unwrap().unwrap();
         assert_eq!((again.key, again.earlier), (first, true));
         assert_eq!(world.store.changes().latest().await.unwrap(), seq);
     })
@@ -274,33 +278,36 @@ async fn a_sweep_ends_what_is_meant_in_steps_and_records_each() {
         keys.create(new_key(other, "other")).await.unwrap();
         let mut made = Vec::new();
         for number in 0..1_003_usize {
-            let created_by = if number % 500 == 0 { "jwt:ann" } else { "cli" };
-            let new = NewKey { created_by: created_by.to_owned(), ..new_key(account, "k") };
+            let name = if number % 500 == 0 { "jwt:ann" } else { "cli" }.to_owned();
+            let new = NewKey { by: Actor { name, ..Actor::cli() }, ..new_key(account, "k") };
             made.push(keys.create(new).await.unwrap().id);
         }
-        keys.revoke(account, made[1000]).await.unwrap();
+        keys.revoke(&Actor::cli(), account, made[1000]).await.unwrap();
         let seen = world.store.changes().latest().await.unwrap();
         let meant = KeysMeant { created_by: Some("jwt:ann".to_owned()), created_before: None };
-        let first = keys.sweep(account, &meant, None).await.unwrap();
+        let first = keys.sweep(&Actor::cli(), account, &meant, None).await.unwrap();
         assert_eq!((first.revoked.as_slice(), first.next), (&[made[500]][..], Some(made[2])));
-        let second = keys.sweep(account, &meant, first.next).await.unwrap();
+        let second = keys.sweep(&Actor::cli(), account, &meant, first.next).await.unwrap();
         assert_eq!((second.revoked.as_slice(), second.next), (&[made[0]][..], None));
         let changes = world.store.changes().since(seen, 10).await.unwrap().changes;
         let change = |seq, key| Change { seq, entity: Entity::Key(key), revision: 2 };
         assert_eq!(changes, [change(seen + 1, made[500]), change(seen + 2, made[0])]);
 
         let all = KeysMeant::default();
-        let first = keys.sweep(account, &all, None).await.unwrap();
+        let first = keys.sweep(&Actor::cli(), account, &all, None).await.unwrap();
         assert_eq!((first.revoked.len(), first.next), (1_000, Some(made[1])));
-        let rest = keys.sweep(account, &all, first.next).await.unwrap();
+        let rest = keys.sweep(&Actor::cli(), account, &all, first.next).await.unwrap();
         assert_eq!(rest, Swept { revoked: vec![], next: None });
         assert_eq!(world.store.changes().latest().await.unwrap(), seen + 1_002);
         let page = world.store.changes().since(seen + 2, 2_000).await.unwrap();
         assert!(!page.gap && page.changes.len() == 1_000);
-        assert_eq!(keys.sweep(account, &all, None).await.unwrap(), Swept { revoked: vec![], next: None });
+        assert_eq!(
+            keys.sweep(&Actor::cli(), account, &all, None).await.unwrap(),
+            Swept { revoked: vec![], next: None }
+        );
         assert_eq!(keys.list(other, &PAGE).await.unwrap().len(), 1);
         let early = KeysMeant { created_before: Some(world.now()), ..KeysMeant::default() };
-        assert_eq!(keys.sweep(other, &early, None).await.unwrap().revoked, []);
+        assert_eq!(keys.sweep(&Actor::cli(), other, &early, None).await.unwrap().revoked, []);
     })
     .await;
 }

@@ -12,6 +12,7 @@ use crate::{
     clock::{Clock, ManualClock},
     config,
     domain::{
+        audit::Actor,
         key::{AccountId, Generation, KeyId, Scopes, ToolMode},
         limits::OwnLimits,
         policy::{Account, PolicyValues},
@@ -22,6 +23,7 @@ use crate::{
 };
 
 mod accounts;
+mod audit;
 mod authentication;
 mod changes;
 mod concurrency;
@@ -90,7 +92,7 @@ impl World {
     }
 
     async fn account_with(&self, name: &str, policy: PolicyValues) -> Account {
-        self.store.accounts().create(AccountId(Uuid::now_v7()), name, policy).await.unwrap()
+        self.store.accounts().create(&Actor::cli(), AccountId(Uuid::now_v7()), name, policy).await.unwrap()
     }
 
     /// Runs a statement behind the store's back, and says how many rows it changed.
@@ -127,7 +129,7 @@ fn new_key(account: AccountId, name: &str) -> NewKey {
         toollist: Toollist::unbound(),
         tool_mode: ToolMode::Filter,
         own_limits: OwnLimits::default(),
-        created_by: "cli".to_owned(),
+        by: Actor::cli(),
         expires_at: None,
         prefix: "sk-orq-01234567".to_owned(),
         digest: SecretDigest(digest),

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::{
-    domain::key::Key,
+    domain::{audit::Actor, key::Key},
     store::{Change, CreateKeyError, Entity, Issued, NewSecret, Once, REMEMBERED, RotateKeyError, Rotation},
 };
 
@@ -13,7 +13,7 @@ fn rotation(key: &Key, number: u8, overlap: i64) -> Rotation {
     Rotation {
         account_id: key.account_id,
         id: key.id,
-        by: None,
+        by: Actor::cli(),
         secret: NewSecret {
             prefix: format!("sk-orq-{number:08}"),
             digest: digest(number),
@@ -75,7 +75,7 @@ async fn a_rotated_key_is_the_same_but_for_its_secrets() {
             key.name = "renamed".to_owned();
             Ok::<_, ()>(())
         };
-        let renamed = keys.update(account, after.id, rename).await.unwrap();
+        let renamed = keys.update(&Actor::cli(), account, after.id, rename).await.unwrap();
         assert_eq!(secrets(&renamed), [(2, None)]);
         assert_eq!(keys.by_digest(&[digest(1)]).await.unwrap(), None);
     })

@@ -65,6 +65,8 @@ pub struct Readings {
     pub answers_refused: u64,
     /// Spans that no collector took.
     pub spans_lost: u64,
+    /// Refused attempts that are not in the audit trail.
+    pub refusals_unwritten: u64,
     /// When the process began, in seconds since 1970.
     pub started_at: f64,
 }
@@ -121,6 +123,9 @@ impl Readings {
         add("limiter_seeds_failed", help, self.limiter_seeds_failed);
         let help = "Answers kept back since they could not be checked for calls";
         add("answers_unreadable", help, self.answers_refused);
+        let help =
+            "Refused attempts that are not in the audit trail: too many of one key, or the store was away";
+        add("audit_refusals_unwritten", help, self.refusals_unwritten);
         add("otel_spans_dropped", "Spans that no collector took", self.spans_lost);
         add("embedding_failures", "Calls for vectors that failed", self.embedding_failures);
     }

@@ -1,6 +1,7 @@
 //! The lists at work: exact names in, folded names out, the three modes, what goes with the last tool, what is
 //! counted, and when a change holds. The spellings are in `spellings`, `tool_choice` is in `toolchoice`.
 
+use orqen::domain::audit::Actor;
 use orqen::domain::key::ToolMode;
 use serde_json::{Value, json};
 
@@ -177,7 +178,7 @@ pub(crate) async fn observed(house: &House) -> Agent {
         key.tool_mode = ToolMode::Observe;
         Ok::<_, std::convert::Infallible>(())
     };
-    store.keys().update(key.account_id, key.id, change).await.unwrap();
+    store.keys().update(&Actor::cli(), key.account_id, key.id, change).await.unwrap();
     agent
 }
 

@@ -51,6 +51,7 @@ const SURFACE: &[(&str, Needs, &[&str])] = &[
         &["POST /v1/account/keys/{key_id}/tokens", "POST /v1/keys/{key_id}/tokens"],
     ),
     ("KeyService/GetKey", Needs::Keys, &["GET /v1/account/keys/{key_id}", "GET /v1/keys/{key_id}"]),
+    ("KeyService/ListAuditEvents", Needs::Usage, &["GET /v1/account/audit"]),
     ("KeyService/ListKeys", Needs::Keys, &["GET /v1/account/keys", "GET /v1/keys"]),
     ("KeyService/RevokeKey", Needs::Keys, &["DELETE /v1/account/keys/{key_id}", "DELETE /v1/keys/{key_id}"]),
     (

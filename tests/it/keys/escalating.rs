@@ -1,5 +1,6 @@
 //! A restricted key that tries to come to more, also by detours: each step is refused and leaves everything as it was.
 
+use orqen::domain::audit::Actor;
 use serde_json::{Value, json};
 
 use crate::{
@@ -107,7 +108,7 @@ async fn what_another_process_took_away_is_not_handed_on_before_this_one_has_hea
             key.toollist = key.toollist.replaced(Some(Some(vec!["a".to_owned()])), None)?;
             Ok::<_, orqen::domain::violation::Violations>(())
         };
-        keys.keys().update(account, key, narrow).await.unwrap();
+        keys.keys().update(&Actor::cli(), account, key, narrow).await.unwrap();
 
         let back = json!({"allowed_tools": ["a", "b"]});
         agent.set_toollist(id(&own), back.clone()).await.refused(403, "privilege_escalation");
@@ -118,7 +119,7 @@ async fn what_another_process_took_away_is_not_handed_on_before_this_one_has_hea
         agent.rotate_key(id(&free), json!({})).await.refused(403, "privilege_escalation");
         let child = agent.create_key(json!({"name": "child"})).await.success();
         assert_eq!(child["allowed_tools"], json!(["a"]));
-        keys.keys().revoke(account, key).await.unwrap();
+        keys.keys().revoke(&Actor::cli(), account, key).await.unwrap();
         agent.create_key(json!({"name": "late"})).await.refused(401, "api_key_revoked");
         agent.update_key(id(&sibling), json!({"name": "late"})).await.refused(401, "api_key_revoked");
         agent.rotate_key(id(&sibling), json!({})).await.refused(401, "api_key_revoked");

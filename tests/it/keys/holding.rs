@@ -9,6 +9,7 @@ use std::{
 
 use orqen::{
     domain::{
+        audit::Actor,
         key::{AccountId, Key, KeyId, Scopes, ToolMode},
         limits::OwnLimits,
         policy::PolicyValues,
@@ -83,7 +84,7 @@ async fn time_until(asked: impl AsyncFn() -> bool) -> Duration {
 async fn a_key_that_another_process_revokes_is_soon_dead_here() {
     on_every_store(async |place| {
         let world = World::at(&place).await;
-        world.other.keys().revoke(world.account, world.key).await.unwrap().unwrap();
+        world.other.keys().revoke(&Actor::cli(), world.account, world.key).await.unwrap().unwrap();
         time_until(async || world.agent.me().await.status == 401).await;
         world.agent.me().await.refused(401, "api_key_revoked");
         world.end().await;
@@ -101,7 +102,7 @@ async fn a_key_that_another_process_changes_is_changed_here_within_a_second() {
                 key.disabled = disabled;
                 Ok::<_, Infallible>(())
             };
-            world.other.keys().update(world.account, world.key, set).await.unwrap();
+            world.other.keys().update(&Actor::cli(), world.account, world.key, set).await.unwrap();
             let expected = if disabled { 401 } else { 200 };
             times.push(time_until(async || world.agent.me().await.status == expected).await);
         }
@@ -112,7 +113,7 @@ async fn a_key_that_another_process_changes_is_changed_here_within_a_second() {
             values.requests_per_minute = Some(7);
             Ok::<_, Infallible>(())
         };
-        world.other.accounts().update_policy(world.account, policy).await.unwrap();
+        world.other.accounts().update_policy(&Actor::cli(), world.account, policy).await.unwrap();
         time_until(async || {
             world.agent.me().await.success()["key"]["limits"]["rate_limit_rpm"]["value"] == 7
         })
@@ -140,7 +141,7 @@ async fn a_key_that_was_unknown_a_moment_ago_works_once_another_process_makes_it
             toollist: Toollist::unbound(),
             tool_mode: ToolMode::default(),
             own_limits: OwnLimits::default(),
-            created_by: "cli".into(),
+            by: Actor::cli(),
             expires_at: None,
             prefix: secret.shown_prefix().to_owned(),
             digest,

@@ -1,6 +1,7 @@
 //! Keys, as the contract's sections 2 and 3 describe them: made, listed, changed, restricted and revoked. What chat
 //! makes of a tool list is not here.
 
+mod audit;
 mod changing;
 mod creating;
 mod delegating;

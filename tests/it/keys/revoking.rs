@@ -1,5 +1,6 @@
 //! Operators revoke many keys at once: by account, by who made them, by when they were made.
 
+use orqen::domain::audit::Actor;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -110,7 +111,11 @@ async fn a_bulk_revocation_reaches_other_processes() {
         agent.me().await.success();
         let other = server.other_process().await;
         let account = orqen::domain::key::AccountId(account.parse().unwrap());
-        let swept = other.keys().sweep(account, &orqen::store::KeysMeant::default(), None).await.unwrap();
+        let swept = other
+            .keys()
+            .sweep(&Actor::cli(), account, &orqen::store::KeysMeant::default(), None)
+            .await
+            .unwrap();
         assert_eq!((swept.revoked.len(), swept.next), (2, None));
         while agent.me().await.status == 200 {
             tokio::task::yield_now().await;

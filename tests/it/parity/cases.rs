@@ -47,6 +47,7 @@ pub(super) fn cases() -> Vec<Case> {
     [
         creating(),
         listing(),
+        auditing(),
         updating(),
         toollists(),
         rotating(),
@@ -149,6 +150,31 @@ fn listing() -> Vec<Case> {
         case("KeyService/GetKey", "a key", true, |turn| v1::GetKeyRequest { key_id: turn.id.clone() }),
         case("KeyService/GetKey", "no such key", false, |_| v1::GetKeyRequest { key_id: NOBODY.into() }),
         case("KeyService/GetKey", "no UUID", false, |_| v1::GetKeyRequest { key_id: "key".into() }),
+    ]
+}
+
+fn auditing() -> Vec<Case> {
+    let list = "KeyService/ListAuditEvents";
+    let wrong = |_: &Turn| v1::ListAuditEventsRequest {
+        page_size: Some(1001),
+        page_token: "made-up".to_owned(),
+        key_id: Some("key".to_owned()),
+        ..Default::default()
+    };
+    let of_key = |turn: &Turn| v1::ListAuditEventsRequest {
+        page_size: Some(1),
+        key_id: Some(turn.id.clone()),
+        since: Some(IN_2000),
+        until: Some(IN_2030),
+        ..Default::default()
+    };
+    vec![
+        case(list, "of a key", true, of_key),
+        case(list, "nothing of a key", true, |_| v1::ListAuditEventsRequest {
+            key_id: Some(NOBODY.to_owned()),
+            ..Default::default()
+        }),
+        case(list, "all wrong", false, wrong),
     ]
 }
 
