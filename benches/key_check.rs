@@ -14,6 +14,7 @@ use orqen::{
     clock::SystemClock,
     config::{Config, Environment},
     domain::{
+        audit::Actor,
         key::{AccountId, KeyId, Scopes, ToolMode},
         limits::OwnLimits,
         secret::{Peppers, PlainSecret},
@@ -59,7 +60,7 @@ impl Warm {
                 toollist: Toollist::unbound(),
                 tool_mode: ToolMode::Filter,
                 own_limits: OwnLimits::default(),
-                created_by: "bench".into(),
+                by: Actor::cli(),
                 expires_at: None,
                 prefix: secret.shown_prefix().into(),
                 digest,

@@ -41,13 +41,14 @@ async fn rest_answers_what_grpc_answers() {
     while operator.me().await.success()["key"]["last_used_at"].is_null() {
         tokio::task::yield_now().await;
     }
-    let account = operator.account_id().await;
+    let me = operator.me().await.success();
+    let known = [&me["account"]["id"], &me["key"]["id"]].map(|id| id.as_str().unwrap().to_owned());
     let request = recorded_request(&operator).await;
     for case in cases() {
         let method = method(case.method);
         let mut outcomes = Vec::new();
         for door in method.doors() {
-            let turn = prepared(&operator, &account, &request).await;
+            let turn = prepared(&operator, &known, &request).await;
             let outcome = asked(&operator, &case, &method, &door, &turn).await;
             outcomes.push((door, normal(outcome, &turn)));
         }
@@ -122,7 +123,7 @@ async fn recorded_request(operator: &Operator) -> String {
 }
 
 /// A fresh key to ask about, and names that nothing has yet.
-async fn prepared(operator: &Operator, account: &str, request: &str) -> Turn {
+async fn prepared(operator: &Operator, [account, own]: &[String; 2], request: &str) -> Turn {
     let body =
         json!({"name": "subject", "allowed_tools": ["github_*", "slack_send"], "denied_tools": ["rm"]});
     let issued = operator.create_key(body).await.success();
@@ -131,7 +132,8 @@ async fn prepared(operator: &Operator, account: &str, request: &str) -> Turn {
     Turn {
         id: text("id"),
         prefix: text("key_prefix"),
-        account: account.to_owned(),
+        account: account.clone(),
+        own: own.clone(),
         request: request.to_owned(),
         name,
     }

@@ -13,6 +13,8 @@ pub(super) struct Turn {
     pub(super) id: String,
     /// Its prefix.
     pub(super) prefix: String,
+    /// The caller's own key.
+    pub(super) own: String,
     /// A chat request that was recorded.
     pub(super) request: String,
     /// The caller's account.
@@ -163,7 +165,7 @@ fn auditing() -> Vec<Case> {
     };
     let of_key = |turn: &Turn| v1::ListAuditEventsRequest {
         page_size: Some(1),
-        key_id: Some(turn.id.clone()),
+        key_id: Some(turn.own.clone()),
         since: Some(IN_2000),
         until: Some(IN_2030),
         ..Default::default()

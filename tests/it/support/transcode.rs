@@ -71,10 +71,33 @@ fn nested(message: &DynamicMessage) -> Value {
         let time = DateTime::from_timestamp(seconds, nanos.unsigned_abs()).unwrap();
         return json!(time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true));
     }
+    if descriptor.full_name() == "google.protobuf.Value" {
+        return any(message);
+    }
     let fields: Vec<_> = descriptor.fields().collect();
     match fields.as_slice() {
         [only] if only.name() == "values" && only.is_list() => member(message, only),
         _ => object(message),
+    }
+}
+
+/// JSON inside a message.
+fn any(message: &DynamicMessage) -> Value {
+    let (field, value) = message.fields().next().expect("a value that is none");
+    match (field.name(), value) {
+        ("null_value", _) => Value::Null,
+        ("bool_value", Proto::Bool(value)) => json!(value),
+        ("number_value", Proto::F64(number)) if number.fract() == 0.0 => json!(*number as i64),
+        ("number_value", Proto::F64(number)) => json!(number),
+        ("string_value", Proto::String(text)) => json!(text),
+        ("list_value", Proto::Message(list)) => member(list, &list.descriptor().get_field(1).unwrap()),
+        ("struct_value", Proto::Message(of)) => {
+            let fields = of.get_field_by_name("fields").unwrap().into_owned();
+            let members = fields.as_map().unwrap().iter();
+            let of = |value: &Proto| any(value.as_message().unwrap());
+            members.map(|(name, value)| (name.as_str().unwrap().to_owned(), of(value))).collect()
+        }
+        other => panic!("no such value: {other:?}"),
     }
 }
 
