@@ -228,6 +228,12 @@ impl App {
             following.run_until_cancelled(authenticator.follow_changes(every)).await;
         });
 
+        let (following, authenticator) = (self.stop_following.clone(), Arc::clone(&self.authenticator));
+        let seed = rand::Rng::next_u64(&mut rand::rng());
+        self.tasks.spawn(async move {
+            following.run_until_cancelled(authenticator.follow_issuer(seed)).await;
+        });
+
         let (following, clock) = (self.stop_following.clone(), Arc::clone(&self.clock));
         let forgetting = bookkeeping::forget(self.store.clone(), clock, self.config.usage.clone());
         self.tasks.spawn(async move { following.run_until_cancelled(forgetting).await });

@@ -2,7 +2,8 @@
 //!
 //! Only asymmetric algorithms, pinned by the configuration: whoever can check a token must not be able to make
 //! one. `typ` is checked here because the library does not; every registered claim that the contract names is
-//! required, since a token without `aud` would otherwise pass.
+//! required, since a token without `aud` would otherwise pass. Keys are those of a file, or fetched (`jwks`): a token
+//! that names a key which is not among them then has them fetched anew.
 
 use std::{
     fs, io,
@@ -10,14 +11,15 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use jsonwebtoken::{
-    Algorithm, DecodingKey, Header, Validation, decode, decode_header,
-    errors::ErrorKind,
-    jwk::{Jwk, JwkSet},
-};
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, errors::ErrorKind};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::{
+    AuthError,
+    issuer::{self, IssuerKey},
+    jwks::FetchedKeys,
+};
 use crate::{
     config,
     domain::key::{AccountId, Scope, Scopes},
@@ -27,8 +29,6 @@ use crate::{
 const LEEWAY: u64 = 5;
 /// The longest token that is looked at, in bytes.
 const LONGEST: usize = 8 * 1024;
-/// The largest key file, in bytes: far beyond any real JWKS.
-const LARGEST_FILE: u64 = 1024 * 1024;
 
 /// Why a token is not to be trusted. The text is for its sender and says nothing that he does not know.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +78,15 @@ pub enum JwtSetupError {
         /// Why.
         why: String,
     },
+    /// `jwks_url` cannot be asked.
+    #[error("auth.jwt.jwks_url: it is not an address that keys may come from")]
+    Address,
+    /// Nothing is there to check the certificate of `jwks_url` against.
+    #[error(
+        "auth.jwt.jwks_url: the system's root certificates cannot be read, without which no `https` can be trusted: \
+         install them (`ca-certificates` in most distributions) or point SSL_CERT_FILE to a bundle"
+    )]
+    Roots(#[source] io::Error),
 }
 
 /// What a token says of its bearer.
@@ -108,24 +117,33 @@ struct Claims {
 
 /// Checks tokens against the issuer's public keys.
 pub struct JwtVerifier {
-    keys: Vec<IssuerKey>,
+    keys: Keys,
     validation: Validation,
 }
 
-struct IssuerKey {
-    kid: Option<String>,
-    algorithm: Algorithm,
-    key: DecodingKey,
+/// Where the keys are.
+enum Keys {
+    /// Of a file, read at the start.
+    Fixed(Vec<IssuerKey>),
+    /// Of a URL.
+    Fetched(Box<FetchedKeys>),
 }
 
 impl JwtVerifier {
-    /// Reads the issuer's keys, as the configuration names them.
+    /// Reads the issuer's keys, as the configuration names them; those of a URL are not fetched here.
     pub fn load(config: &config::Jwt) -> Result<Self, JwtSetupError> {
         let algorithms: Vec<Algorithm> = config.algorithms.iter().map(|one| algorithm(*one)).collect();
-        let keys = match (&config.jwks_file, &config.public_key_file) {
-            (Some(path), _) => jwks(path, &read(path)?, &algorithms)?,
-            (None, Some(path)) => pem(path, &read(path)?, &algorithms)?,
-            (None, None) => Vec::new(),
+        let keys = match (&config.jwks_url, &config.jwks_file, &config.public_key_file) {
+            (Some(url), _, _) => {
+                let address = config.jwks_address().ok_or(JwtSetupError::Address)?;
+                Keys::Fetched(Box::new(FetchedKeys::new(address, url.to_string(), algorithms.clone())?))
+            }
+            (None, Some(path), _) => Keys::Fixed(jwks(path, &algorithms)?),
+            (None, None, Some(path)) => Keys::Fixed(
+                issuer::pem(&read(path)?, &algorithms)
+                    .map_err(|why| JwtSetupError::NoKey { path: path.clone(), why })?,
+            ),
+            (None, None, None) => Keys::Fixed(Vec::new()),
         };
         let mut validation = Validation::new(algorithms.first().copied().unwrap_or(Algorithm::EdDSA));
         validation.algorithms = algorithms;
@@ -138,21 +156,22 @@ impl JwtVerifier {
         Ok(Self { keys, validation })
     }
 
-    /// What `token` says of its bearer, once its signature and claims are found good at `now`.
-    pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<TokenCaller, TokenError> {
-        if token.len() > LONGEST {
-            return Err(TokenError::TooLong);
+    /// The keys that are fetched, if they are.
+    pub(super) fn fetched(&self) -> Option<&FetchedKeys> {
+        match &self.keys {
+            Keys::Fixed(_) => None,
+            Keys::Fetched(keys) => Some(keys),
         }
-        let header = decode_header(token)?;
-        match header.typ.as_deref() {
-            Some(typ) if typ.eq_ignore_ascii_case("jwt") || typ.eq_ignore_ascii_case("at+jwt") => {}
-            _ => return Err(TokenError::Header("`typ` must be `JWT` or `at+jwt`")),
-        }
-        if header.crit.is_some() {
-            // RFC 7515, 4.1.11: what a token calls critical is understood or the token refused, and none is here.
-            return Err(TokenError::Header("`crit` names extensions that are not known here"));
-        }
-        let claims = self.claims(token, &header)?;
+    }
+
+    /// What `token` says of its bearer, once its signature and claims are found good at `now`. Waits only where the keys
+    /// are to be fetched first.
+    pub(super) async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<TokenCaller, AuthError> {
+        let header = self.header(token)?;
+        let claims = match &self.keys {
+            Keys::Fixed(keys) => self.claims(token, &header, keys)?,
+            Keys::Fetched(keys) => self.claims_by(keys, (token, &header), now).await?,
+        };
         timely(&claims, now)?;
         let account = claims
             .account
@@ -167,14 +186,50 @@ impl JwtVerifier {
                 .unwrap_or(DateTime::<Utc>::MAX_UTC),
         })
     }
-}
 
-impl JwtVerifier {
+    /// The header of a token, as far as it can be judged without a key.
+    fn header(&self, token: &str) -> Result<Header, TokenError> {
+        if token.len() > LONGEST {
+            return Err(TokenError::TooLong);
+        }
+        let header = decode_header(token)?;
+        match header.typ.as_deref() {
+            Some(typ) if typ.eq_ignore_ascii_case("jwt") || typ.eq_ignore_ascii_case("at+jwt") => {}
+            _ => return Err(TokenError::Header("`typ` must be `JWT` or `at+jwt`")),
+        }
+        if header.crit.is_some() {
+            // RFC 7515, 4.1.11: what a token calls critical is understood or the token refused, and none is here.
+            return Err(TokenError::Header("`crit` names extensions that are not known here"));
+        }
+        if !self.validation.algorithms.contains(&header.alg) {
+            // No key could fit, and none is fetched for it.
+            return Err(TokenError::NoKey);
+        }
+        Ok(header)
+    }
+
+    /// The claims by keys that are fetched: those at hand, or new ones where the token names one that is not there.
+    async fn claims_by(
+        &self,
+        fetched: &FetchedKeys,
+        (token, header): (&str, &Header),
+        now: DateTime<Utc>,
+    ) -> Result<Claims, AuthError> {
+        if let Some(held) = fetched.held().as_ref().filter(|held| held.good_at(now)) {
+            match self.claims(token, header, &held.keys) {
+                Err(refused) if refused.is_of_another_key() && names_another(header, &held.keys) => {}
+                told => return Ok(told?),
+            }
+        }
+        let renewed = fetched.renewed(now).await.map_err(AuthError::IssuerAway)?;
+        Ok(self.claims(token, header, &renewed.keys)?)
+    }
+
     /// The claims, by the first key whose signature it is: the one that the token names, else any without a name.
-    fn claims(&self, token: &str, header: &Header) -> Result<Claims, TokenError> {
+    fn claims(&self, token: &str, header: &Header, keys: &[IssuerKey]) -> Result<Claims, TokenError> {
         let named = |key: &&IssuerKey| key.kid.is_some() && key.kid == header.kid;
         let unnamed = |key: &&IssuerKey| key.kid.is_none() || header.kid.is_none();
-        let fitting = || self.keys.iter().filter(|key| key.algorithm == header.alg);
+        let fitting = || keys.iter().filter(|key| key.algorithm == header.alg);
         let mut refused = TokenError::NoKey;
         for key in fitting().filter(named).chain(fitting().filter(unnamed)) {
             let mut validation = self.validation.clone();
@@ -188,6 +243,22 @@ impl JwtVerifier {
         }
         Err(refused)
     }
+}
+
+impl TokenError {
+    /// Whether another key could have made the token a good one.
+    fn is_of_another_key(&self) -> bool {
+        match self {
+            Self::NoKey => true,
+            Self::Invalid(error) => matches!(error.kind(), ErrorKind::InvalidSignature),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a token names a key that is not among these.
+fn names_another(header: &Header, keys: &[IssuerKey]) -> bool {
+    header.kid.is_some() && !keys.iter().any(|key| key.kid == header.kid)
 }
 
 fn timely(claims: &Claims, now: DateTime<Utc>) -> Result<(), TokenError> {
@@ -212,52 +283,19 @@ fn algorithm(configured: config::JwtAlgorithm) -> Algorithm {
 fn read(path: &Path) -> Result<Vec<u8>, JwtSetupError> {
     let unreadable = |source| JwtSetupError::Unreadable { path: path.to_owned(), source };
     let size = fs::metadata(path).map_err(unreadable)?.len();
-    if size > LARGEST_FILE {
+    if size > issuer::LARGEST as u64 {
         return Err(JwtSetupError::NoKey { path: path.to_owned(), why: format!("it has {size} bytes") });
     }
     fs::read(path).map_err(unreadable)
 }
 
-fn jwks(path: &Path, bytes: &[u8], algorithms: &[Algorithm]) -> Result<Vec<IssuerKey>, JwtSetupError> {
+/// The keys of a file. One that cannot be read stops the start, while there is somebody to put it right.
+fn jwks(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<IssuerKey>, JwtSetupError> {
     let no_key = |why: String| JwtSetupError::NoKey { path: path.to_owned(), why };
-    let set: JwkSet = serde_json::from_slice(bytes).map_err(|error| no_key(error.to_string()))?;
-    let mut keys = Vec::new();
-    for jwk in &set.keys {
-        for algorithm in algorithms.iter().filter(|algorithm| fits(jwk, **algorithm)) {
-            let key = DecodingKey::from_jwk(jwk).map_err(|error| no_key(error.to_string()))?;
-            keys.push(IssuerKey { kid: jwk.common.key_id.clone(), algorithm: *algorithm, key });
-        }
+    let read = issuer::jwks(&read(path)?, algorithms).map_err(no_key)?;
+    match read.faults.into_iter().next() {
+        Some(fault) => Err(no_key(fault)),
+        None if read.keys.is_empty() => Err(no_key(issuer::NONE_FITS.into())),
+        None => Ok(read.keys),
     }
-    if keys.is_empty() { Err(no_key("none of its keys fits".into())) } else { Ok(keys) }
-}
-
-/// Whether a key of a JWKS is one that `algorithm` signs with. Symmetric keys fit none.
-fn fits(jwk: &Jwk, algorithm: Algorithm) -> bool {
-    use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve};
-    if jwk.common.key_algorithm.is_some_and(|named| named.to_string() != format!("{algorithm:?}")) {
-        return false;
-    }
-    match (&jwk.algorithm, algorithm) {
-        (AlgorithmParameters::OctetKeyPair(key), Algorithm::EdDSA) => key.curve == EllipticCurve::Ed25519,
-        (AlgorithmParameters::EllipticCurve(key), Algorithm::ES256) => key.curve == EllipticCurve::P256,
-        (AlgorithmParameters::RSA(_), Algorithm::RS256) => true,
-        _ => false,
-    }
-}
-
-fn pem(path: &Path, bytes: &[u8], algorithms: &[Algorithm]) -> Result<Vec<IssuerKey>, JwtSetupError> {
-    let mut why = String::new();
-    let mut keys = Vec::new();
-    for algorithm in algorithms {
-        let key = match algorithm {
-            Algorithm::EdDSA => DecodingKey::from_ed_pem(bytes),
-            Algorithm::ES256 => DecodingKey::from_ec_pem(bytes),
-            _ => DecodingKey::from_rsa_pem(bytes),
-        };
-        match key {
-            Ok(key) => keys.push(IssuerKey { kid: None, algorithm: *algorithm, key }),
-            Err(error) => why = error.to_string(),
-        }
-    }
-    if keys.is_empty() { Err(JwtSetupError::NoKey { path: path.to_owned(), why }) } else { Ok(keys) }
 }

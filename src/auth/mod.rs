@@ -7,6 +7,8 @@
 mod cache;
 mod changes;
 mod delegated;
+mod issuer;
+mod jwks;
 mod jwt;
 
 use std::{
@@ -36,9 +38,12 @@ use crate::{
     store::{Store, StoreError},
 };
 
-use self::cache::{Cached, KeyCache};
 pub use self::delegated::{DelegatedTokens, LONGEST as LONGEST_TOKEN, TooLong};
 pub use self::jwt::{JwtSetupError, JwtVerifier, TokenError};
+use self::{
+    cache::{Cached, KeyCache},
+    jwks::FetchedKeys,
+};
 
 /// How many look-ups of unknown credentials the store gets at the same time. Four times the default pool: enough
 /// to keep it busy, few enough that management calls still find a connection.
@@ -69,6 +74,9 @@ pub enum AuthError {
     /// The store cannot be asked.
     #[error("the store cannot be asked")]
     Unavailable(#[from] StoreError),
+    /// The keys of the issuer of JWTs are not there, and may be after this time.
+    #[error("the keys of the tokens' issuer cannot be had")]
+    IssuerAway(Duration),
     /// Too many credentials that nobody was given came from one address.
     #[error("too many unknown credentials from one address")]
     TooMany(Duration),
@@ -111,6 +119,10 @@ pub struct Stats {
     pub entries: u64,
     /// Look-ups refused, since too many from the same address were in vain.
     pub refused: u64,
+    /// Times that the keys of the issuer of JWTs were fetched.
+    pub issuer_fetches: u64,
+    /// Times that they could not be.
+    pub issuer_fetches_failed: u64,
 }
 
 /// What an `Authenticator` is made of.
@@ -312,7 +324,7 @@ impl Authenticator {
     }
 
     async fn jwt_caller(&self, jwt: &JwtVerifier, bearer: &str) -> Result<JwtCaller, AuthError> {
-        let claims = jwt.verify(bearer, self.clock.now())?;
+        let claims = jwt.verify(bearer, self.clock.now()).await?;
         let account = match claims.account {
             Some(id) => Some(self.account(id).await?.ok_or(TokenError::UnknownAccount)?),
             None => None,
@@ -367,7 +379,11 @@ impl Authenticator {
 
     /// The figures for metrics.
     pub fn stats(&self) -> Stats {
+        let fetches = self.jwt.as_ref().and_then(JwtVerifier::fetched).map(FetchedKeys::counts);
+        let (issuer_fetches, issuer_fetches_failed) = fetches.unwrap_or_default();
         Stats {
+            issuer_fetches,
+            issuer_fetches_failed,
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
             entries: self.cache.entries(),

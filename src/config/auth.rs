@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{inspect::Section, problem::Problems},
+    config::{inspect::Section, jwt::Jwt, problem::Problems},
     domain::{secret::Peppers, signing::SigningKeys},
 };
 
@@ -33,38 +33,6 @@ pub struct Auth {
     pub cache_keys: u64,
 }
 
-/// `[auth.jwt]`.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Jwt {
-    /// The `iss` that tokens must have.
-    pub issuer: String,
-    /// The `aud` that tokens must have.
-    pub audience: String,
-    /// The algorithms that are taken: `EdDSA`, `ES256`, `RS256`.
-    pub algorithms: Vec<JwtAlgorithm>,
-    /// A JWKS file.
-    #[serde(default)]
-    pub jwks_file: Option<PathBuf>,
-    /// A PEM public key.
-    #[serde(default)]
-    pub public_key_file: Option<PathBuf>,
-}
-
-/// An algorithm that tokens may be signed with. Symmetric ones are left out: whoever checks could forge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-pub enum JwtAlgorithm {
-    /// Ed25519.
-    #[serde(rename = "EdDSA")]
-    EdDsa,
-    /// ECDSA over P-256.
-    #[serde(rename = "ES256")]
-    Es256,
-    /// RSA with SHA-256.
-    #[serde(rename = "RS256")]
-    Rs256,
-}
-
 impl Section for Auth {
     fn check(&self, at: &str, problems: &mut Problems<'_>) {
         // Checked here, though built elsewhere: a bad pepper is a problem of the configuration like any other.
@@ -89,29 +57,6 @@ impl Section for Auth {
         problems.within(&format!("{at}.cache_keys"), self.cache_keys, 1..=10_000_000);
         if let Some(jwt) = &self.jwt {
             jwt.check(&format!("{at}.jwt"), problems);
-        }
-    }
-}
-
-impl Jwt {
-    fn check(&self, at: &str, problems: &mut Problems<'_>) {
-        for (name, value) in [("issuer", &self.issuer), ("audience", &self.audience)] {
-            if value.trim().is_empty() {
-                problems.add(format!("{at}.{name}"), "must not be empty: without it any token would fit");
-            }
-        }
-        if self.algorithms.is_empty() {
-            problems.add(format!("{at}.algorithms"), "is empty: name at least one of EdDSA, ES256, RS256");
-        }
-        match (&self.jwks_file, &self.public_key_file) {
-            (Some(_), Some(_)) => {
-                problems
-                    .add(format!("{at}.public_key_file"), "is given beside `jwks_file`: keep one of the two");
-            }
-            (None, None) => {
-                problems.add(format!("{at}.jwks_file"), "is missing: name it, or `public_key_file`");
-            }
-            _ => {}
         }
     }
 }

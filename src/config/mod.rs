@@ -17,6 +17,7 @@ pub mod duration;
 mod auth;
 mod environment;
 mod inspect;
+mod jwt;
 mod layers;
 mod limits;
 mod log;
@@ -34,8 +35,9 @@ mod tests;
 mod upstream;
 mod usage;
 
-pub use auth::{Auth, Jwt, JwtAlgorithm};
+pub use auth::Auth;
 pub use environment::Environment;
+pub use jwt::{Jwt, JwtAlgorithm};
 pub use layers::{Origin, Origins};
 pub use limits::{Limits, SavedTokensExceeded};
 pub use log::{Log, LogFormat};

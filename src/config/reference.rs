@@ -13,7 +13,8 @@ pub const TEXT: &str = include_str!("default.toml");
 const FREE: [&str; 1] = ["tool_members"];
 
 /// Fields whose values are never shown.
-const SECRET: [&str; 4] = ["store.url", "redis.url", "auth.peppers", "auth.signing_keys"];
+const SECRET: [&str; 5] =
+    ["store.url", "redis.url", "auth.peppers", "auth.signing_keys", "auth.jwt.jwks_url"];
 
 /// The default of every field that has one.
 pub(super) static DEFAULTS: LazyLock<Table> = LazyLock::new(|| parse(TEXT));

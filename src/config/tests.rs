@@ -342,8 +342,79 @@ fn embeddings_are_of_an_upstream_that_is_there() {
 }
 
 #[test]
+fn keys_come_by_url_only_from_a_host_that_is_meant() {
+    let by_issuer = JWT.replace("\"i\"", "\"https://Issuer.example/realm\"");
+    let loads = |text: &str| {
+        let jwt = Config::from_toml(text, &Environment::default()).unwrap().config.auth.jwt.unwrap();
+        jwt.jwks_address().unwrap().to_string()
+    };
+    let url = |url: &str| format!("jwks_url = \"{url}\"\n");
+    let at = url("https://issuer.example:8443/jwks?p=x");
+    assert_eq!(loads(&format!("{by_issuer}{at}")), "https://issuer.example:8443/jwks?p=x");
+    for (host, address) in [
+        ("keys.example", "https://Keys.example/jwks"),
+        ("127.0.0.1", "http://127.0.0.1:9/jwks"),
+        ("localhost", "http://localhost:9/jwks"),
+        ("::1", "http://[::1]:9/jwks"),
+        ("[::1]", "http://[::1]:9/jwks"),
+    ] {
+        loads(&format!("{JWT}jwks_hosts = [\"{host}\"]\n{}", url(address)));
+    }
+    for (jwt, lines, field, words) in [
+        (
+            JWT,
+            at.clone(),
+            "jwks_url",
+            "`issuer` is no URL that says its host: if keys may come from there, write `jwks_hosts = [\"issuer.example\"]`",
+        ),
+        (
+            &by_issuer,
+            url("https://evil.example/jwks"),
+            "jwks_url",
+            "not at the host of `issuer`, \"issuer.example\"",
+        ),
+        (
+            &by_issuer,
+            url("https://issuer.example.evil/jwks"),
+            "jwks_url",
+            "write `jwks_hosts = [\"issuer.example.evil\"]`",
+        ),
+        (&by_issuer, format!("jwks_hosts = [\"a.example\"]\n{at}"), "jwks_url", "not in `jwks_hosts`"),
+        (&by_issuer, url("http://issuer.example/jwks"), "jwks_url", "write `https`"),
+        (&by_issuer, url("http://127.0.0.1.evil/jwks"), "jwks_url", "write `https`"),
+        (&by_issuer, url("http://127.0.0.1/jwks"), "jwks_url", "write `jwks_hosts = [\"127.0.0.1\"]`"),
+        (&by_issuer, url("ftp://issuer.example/jwks"), "jwks_url", "is no https URL"),
+        (&by_issuer, url("issuer.example/jwks"), "jwks_url", "is no URL"),
+        (&by_issuer, url("/etc/jwks.json"), "jwks_url", "has no host"),
+        (&by_issuer, url("https://issuer.example/jwks#keys"), "jwks_url", "fragment"),
+        (&by_issuer, url("https://u:hunter2@issuer.example/"), "jwks_url", "has an `@`"),
+        (&by_issuer, url("https://evil.example/?key=hunter2"), "jwks_url", "evil.example"),
+        (&by_issuer, url("https://evil.example/ ?key=hunter2"), "jwks_url", "key=***"),
+        (&by_issuer, format!("{at}jwks_file = \"a\""), "jwks_file", "beside `jwks_url`: keep one of the two"),
+        (&by_issuer, format!("{at}public_key_file = \"a\""), "public_key_file", "beside `jwks_url`"),
+        (&by_issuer, "jwks_file = \"a\"\njwks_hosts = [\"a\"]".into(), "jwks_hosts", "without `jwks_url`"),
+        (
+            &by_issuer,
+            format!("{at}jwks_hosts = [\"issuer.example\", \"https://a\"]"),
+            "jwks_hosts[1]",
+            "is no host",
+        ),
+        (
+            &by_issuer,
+            format!("{at}jwks_hosts = [\"issuer.example\", \"a:443\"]"),
+            "jwks_hosts[1]",
+            "is no host",
+        ),
+    ] {
+        let text = format!("{jwt}{lines}");
+        refuses(&text, &format!("auth.jwt.{field}"), words);
+        assert!(!format!("{:?}", problems(&text, &Environment::default())).contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
 fn an_issuer_needs_one_source_of_keys_and_an_algorithm() {
-    refuses(JWT, "auth.jwt.jwks_file", "or `public_key_file`");
+    refuses(JWT, "auth.jwt.jwks_file", "is missing: name it, `jwks_url` or `public_key_file`");
     refuses(
         &format!("{JWT}jwks_file = \"a\"\npublic_key_file = \"b\""),
         "auth.jwt.public_key_file",

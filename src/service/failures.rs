@@ -33,6 +33,12 @@ impl From<AuthError> for Failure {
             AuthError::Token(error) => invalid(format!("{error}: have a new token issued")),
             AuthError::Inactive(status) => Lapsed::Key(status).into(),
             AuthError::Unavailable(error) => error.into(),
+            AuthError::IssuerAway(wait) => Failure::new(
+                Reason::StoreUnavailable,
+                "the keys of the tokens' issuer cannot be fetched at the moment: try again later; your token is not \
+                 at fault",
+            )
+            .after(wait),
             AuthError::TooMany(wait) => Failure::new(
                 Reason::RateLimitExceeded,
                 "too many credentials that nobody was given came from this address: try again later, with one that is known",

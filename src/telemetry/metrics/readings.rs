@@ -37,6 +37,8 @@ pub struct Readings {
     pub key_cache_misses: u64,
     /// Secrets in the cache, about.
     pub key_cache_entries: u64,
+    /// Fetches of the keys of the issuer of JWTs, by how they ended.
+    pub issuer_fetches: [(&'static str, u64); 2],
     /// Seconds since every change of the store was last known to be seen.
     pub store_staleness: f64,
     /// Refusals by the word for the limit.
@@ -84,6 +86,12 @@ impl Readings {
         words("prune_skipped", "Requests whose tools all went on, by reason", "reason", &self.skips);
         let help = "Calls in answers to tools that the key may not use";
         words("tool_calls_denied", help, "result", &self.calls_withheld);
+        words(
+            "jwks_fetches",
+            "Fetches of the issuer's keys from `auth.jwt.jwks_url`",
+            "result",
+            &self.issuer_fetches,
+        );
         words("embedding_lookups", "Requests to compare by meaning", "result", &self.embeddings);
         registry
     }
