@@ -365,6 +365,25 @@ fn what_a_start_would_refuse_is_found_by_the_check_all_at_once() {
 }
 
 #[test]
+fn the_check_fetches_no_keys() {
+    let shell = Shell::new();
+    let issuer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    issuer.set_nonblocking(true).unwrap();
+    let text = format!(
+        "[auth.jwt]\nissuer = \"i\"\naudience = \"a\"\nalgorithms = [\"EdDSA\"]\njwks_hosts = [\"127.0.0.1\"]\n\
+         jwks_url = \"http://{}/jwks\"\n",
+        issuer.local_addr().unwrap()
+    );
+    std::fs::write(shell.directory.path().join("orqen.toml"), &text).unwrap();
+    assert_eq!(shell.orqen(&["config", "check"]).unwrap(), "ok\n");
+    assert!(issuer.accept().is_err(), "nobody has come");
+    let elsewhere = text.replace("[\"127.0.0.1\"]", "[\"issuer.example\"]");
+    std::fs::write(shell.directory.path().join("orqen.toml"), elsewhere).unwrap();
+    let said = shell.orqen(&["config", "check"]).unwrap_err();
+    assert!(said.contains("auth.jwt.jwks_url") && said.contains("`jwks_hosts`"), "{said}");
+}
+
+#[test]
 fn usage_shows_the_month_and_every_day() {
     let shell = Shell::with_default_account();
     let shown = shell.orqen(&["usage", "--days", "3"]).unwrap();

@@ -8,6 +8,7 @@ mod attacks;
 mod bad_input;
 mod chat;
 mod guard;
+mod jwks;
 mod jwt;
 mod keys;
 mod limits;
