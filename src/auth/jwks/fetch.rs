@@ -27,12 +27,16 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(address: Uri) -> Result<Self, JwtSetupError> {
+        Ok(Self::over(tls(&address)?, address))
+    }
+
+    fn over(tls: ClientConfig, address: Uri) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
-        let connector = HttpsConnector::from((tcp, tls(&address)?));
+        let connector = HttpsConnector::from((tcp, tls));
         // Nothing is kept: the next fetch is minutes away.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self { client, address })
+        Self { client, address }
     }
 
     /// The bytes of the answer, or what is wrong with it.
@@ -91,4 +95,49 @@ fn tls(to: &Uri) -> Result<ClientConfig, JwtSetupError> {
         _ => builder.with_root_certificates(RootCertStore::empty()),
     };
     Ok(builder.with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{ServerConfig, pki_types::PrivateKeyDer};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        task::JoinSet,
+    };
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_server_whose_certificate_is_trusted_is_believed() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let server = ServerConfig::builder().with_no_client_auth();
+        let server = server.with_single_cert(vec![certificate.clone()], key).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address: Uri = format!("https://{}/jwks", listener.local_addr().unwrap()).parse().unwrap();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let acceptor = TlsAcceptor::from(Arc::new(server));
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                // Whoever does not trust the certificate hangs up.
+                let Ok(mut socket) = acceptor.accept(socket).await else { continue };
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") && socket.read_buf(&mut head).await.unwrap_or(0) > 0 {}
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+                let _ = socket.write_all(answer).await;
+                let _ = socket.shutdown().await;
+            }
+        });
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let trusting = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        assert_eq!(Source::over(trusting, address.clone()).fetch().await.unwrap(), "{}");
+        let refused = Source::new(address).unwrap().fetch().await.unwrap_err();
+        assert!(refused.contains("certificate"), "{refused}");
+    }
 }
