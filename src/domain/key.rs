@@ -9,6 +9,7 @@ use crate::domain::{
     generation::LivingSecret,
     limits::{Limits, OwnLimits},
     policy::Policy,
+    secret::reveals,
     toollist::Toollist,
     violation::{Violations, shown},
 };
@@ -247,6 +248,12 @@ pub fn valid_name(field: &str, given: &str) -> Result<String, Violations> {
         return Err(Violations::one(
             field,
             format!("{} holds a control character: take it out", shown(name)),
+        ));
+    }
+    if reveals(name) {
+        return Err(Violations::one(
+            field,
+            "holds a secret, and names are shown to many: choose another one",
         ));
     }
     Ok(name.to_owned())

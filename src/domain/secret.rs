@@ -81,26 +81,58 @@ impl fmt::Debug for PlainSecret {
     }
 }
 
-/// `text` with every secret in it cut to what may be shown: for messages that repeat what a caller sent.
+/// What every token begins with: `{"` in base64url.
+const TOKEN_START: &str = "eyJ";
+/// The least length of a token, far below any that is signed.
+const TOKEN_MIN: usize = 80;
+
+/// `text` with every secret and token in it cut to what may be shown: for what repeats what a caller sent.
 pub fn masked(text: &str) -> Cow<'_, str> {
-    if !text.contains(SECRET_PREFIX) {
+    // Up to where the text is written, and up to where there is no token: the rest of what is none is none either.
+    let (mut out, mut done, mut tokenless) = (String::new(), 0, 0);
+    let mut secrets = text.match_indices(SECRET_PREFIX).map(|(at, _)| at).peekable();
+    let mut tokens = text.match_indices(TOKEN_START).map(|(at, _)| at).peekable();
+    loop {
+        let next = match (secrets.peek(), tokens.peek()) {
+            (Some(secret), Some(token)) if secret > token => tokens.next(),
+            (None, _) => tokens.next(),
+            _ => secrets.next(),
+        };
+        let Some(at) = next else { break };
+        let is_token = text[at..].starts_with(TOKEN_START);
+        if at < done || (is_token && at < tokenless) {
+            continue;
+        }
+        let (length, shown) = confidential(&text[at..]);
+        tokenless = if is_token { at + length } else { tokenless };
+        if shown < length {
+            out.extend([&text[done..at + shown], "…"]);
+            done = at + length;
+        }
+    }
+    if done == 0 {
         return Cow::Borrowed(text);
     }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(SECRET_PREFIX) {
-        let (before, secret) = rest.split_at(at);
-        let digits = secret[SECRET_PREFIX.len()..].bytes().take_while(u8::is_ascii_hexdigit).count();
-        let (secret, after) = secret.split_at(SECRET_PREFIX.len() + digits);
-        out.push_str(before);
-        out.push_str(&secret[..secret.len().min(SHOWN_LENGTH)]);
-        if secret.len() > SHOWN_LENGTH {
-            out.push('…');
-        }
-        rest = after;
-    }
-    out.push_str(rest);
+    out.push_str(&text[done..]);
     Cow::Owned(out)
+}
+
+/// Whether `text` has a secret or a token in it, whole or in good part.
+pub fn reveals(text: &str) -> bool {
+    matches!(masked(text), Cow::Owned(_))
+}
+
+/// How long what begins like a secret or a token is, and how much of that may be shown.
+fn confidential(text: &str) -> (usize, usize) {
+    let run = |text: &str, of: fn(u8) -> bool| text.bytes().take_while(|byte| of(*byte)).count();
+    if let Some(rest) = text.strip_prefix(SECRET_PREFIX) {
+        let length = SECRET_PREFIX.len() + run(rest, |byte| byte.is_ascii_hexdigit());
+        return (length, length.min(SHOWN_LENGTH));
+    }
+    let length = run(text, |byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let parts = text[..length].bytes().filter(|byte| *byte == b'.').count();
+    let is_token = length >= TOKEN_MIN && parts >= 2;
+    (length, if is_token { TOKEN_START.len() } else { length })
 }
 
 /// The HMAC-SHA-256 of a secret under one version of the pepper.
@@ -242,6 +274,19 @@ mod tests {
         let shown = secret.shown_prefix();
         assert_eq!(masked(&text), format!("no model {shown}…/x, nor {shown}…"));
         assert_eq!(masked("send `Bearer sk-orq-…`"), "send `Bearer sk-orq-…`");
+        assert!(reveals(&text) && !reveals(&shown) && !reveals("sk-orq-…, eyJ, sk-orq-0123"));
+    }
+
+    #[test]
+    fn a_message_that_repeats_a_token_shows_its_first_letters() {
+        let token = format!("eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.{}", "aZ0-_".repeat(17));
+        assert_eq!(masked(&format!("no {token}, nor é{token}")), "no eyJ…, nor éeyJ…");
+        for harmless in ["eyJ", "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.x", &format!("eyJ{}", "a".repeat(200))]
+        {
+            assert_eq!(masked(harmless), harmless);
+        }
+        let in_front = format!("eyJ.sk-orq-{}", "0".repeat(64));
+        assert_eq!(masked(&in_front), "eyJ.sk-orq-00000000…");
     }
 
     #[test]

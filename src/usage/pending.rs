@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{UsageRecorder, recorder::Removed};
 use crate::domain::{
     key::Generation,
+    secret::masked,
     usage::{Ended, Latency, Record, Routing, Tokens, ToolTally},
 };
 
@@ -61,14 +62,14 @@ impl Pending {
     /// Notes what the client asked for.
     pub fn asked(&mut self, model: Option<&str>, streamed: bool) {
         self.note(|record| {
-            record.model = model.map(cut);
+            record.model = model.map(own_words);
             record.streamed = streamed;
         });
     }
 
     /// Notes the client's name for the conversation.
     pub fn session(&mut self, session: &str) {
-        self.note(|record| record.session = Some(cut(session)));
+        self.note(|record| record.session = Some(own_words(session)));
     }
 
     /// Notes which generation of its key the request came with.
@@ -185,6 +186,11 @@ fn micros(from: DateTime<Utc>, to: DateTime<Utc>) -> i64 {
 /// A text as it is kept: what is too long is cut.
 fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(TEXT_MAX)].to_owned()
+}
+
+/// A text of a client's own, without the secrets that he may have put into it.
+fn own_words(text: &str) -> String {
+    cut(&masked(&text[..text.floor_char_boundary(2 * TEXT_MAX)]))
 }
 
 /// The same texts in one buffer of their own.

@@ -2,7 +2,7 @@
 
 What it answers follows from the request: a call to the first tool that is offered, else a sentence; streamed when
 asked; and what the model's name says (`scripted-error-429`, `scripted-rejects-us`). `GET /received` gives what came,
-`DELETE /received` forgets it. It prints its address on the first line. Standard library only: a double that needs
+`DELETE /received` forgets it. It is a collector of traces too: `GET /traces` gives those that came, as text. It prints its address on the first line. Standard library only: a double that needs
 packages of its own would prove less.
 """
 
@@ -16,6 +16,7 @@ TEXT = "The scripted provider says hello."
 ARGUMENTS = '{"city": "Zürich", "unit": "celsius"}'
 
 received = []
+traces = []
 lock = threading.Lock()
 
 
@@ -26,6 +27,9 @@ class Provider(BaseHTTPRequestHandler):
         if self.path == "/received":
             with lock:
                 self.answer(200, list(received))
+        elif self.path == "/traces":
+            with lock:
+                self.answer(200, list(traces))
         elif self.path == "/v1/models":
             models = [{"id": name, "object": "model", "created": 1700000000, "owned_by": "x"} for name in MODELS]
             self.answer(200, {"object": "list", "data": models})
@@ -39,6 +43,10 @@ class Provider(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.path == "/v1/traces":
+            with lock:
+                traces.append(body.decode("latin-1"))
+            return self.answer(200, {})
         text = body.decode("utf-8")
         headers = {name.lower(): value for name, value in self.headers.items()}
         with lock:

@@ -14,7 +14,10 @@ use std::{fmt, sync::Arc};
 pub(crate) use fold::fold;
 use glob::Entries;
 
-use crate::domain::violation::{Violations, shown};
+use crate::domain::{
+    secret::reveals,
+    violation::{Violations, shown},
+};
 
 /// The most names in one list.
 pub const ENTRIES_MAX: usize = 1_000;
@@ -245,6 +248,8 @@ fn check(
     }
     let mut found = 0_usize;
     for (index, entry) in entries.iter().enumerate() {
+        let problem =
+            |entry| problem(entry).or_else(|| reveals(entry).then_some("holds a secret: take it out"));
         let Some(problem) = length_problem(entry).or_else(|| problem(entry).map(str::to_owned)) else {
             continue;
         };

@@ -6,7 +6,11 @@
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use crate::{domain::violation::Violations, proto::v1, store::Once};
+use crate::{
+    domain::{secret::reveals, violation::Violations},
+    proto::v1,
+    store::Once,
+};
 
 const FIELD: &str = "idempotency_key";
 /// The longest idempotency key.
@@ -16,6 +20,12 @@ const LENGTH_MAX: usize = 255;
 pub(super) fn valid(given: Option<&str>) -> Result<(), Violations> {
     let Some(given) = given else { return Ok(()) };
     let visible = given.bytes().all(|byte| byte.is_ascii_graphic());
+    if reveals(given) {
+        return Err(Violations::one(
+            FIELD,
+            "(`Idempotency-Key`) holds a secret: a new UUID for each call will do",
+        ));
+    }
     if visible && (1..=LENGTH_MAX).contains(&given.len()) {
         return Ok(());
     }
