@@ -18,6 +18,8 @@
 //! 0  domain · clock · proto · rest     decisions · time · generated code · transcoding
 //! ```
 //!
+//! Beside them stands `fuzzing`, what the fuzz targets call: no layer imports it, and no release has it.
+//!
 //! Beside its own neighbours, `service` imports `rest` (it hands the transcoder the guard and the routes), `upstream`
 //! (its table of errors names every error there is) and `telemetry` (the guard tells the log who called).
 //!
@@ -60,6 +62,9 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod limits;
 pub mod proto;
 pub mod prune;

@@ -60,6 +60,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "usage",
             ],
         ),
+        ("fuzzing", &["chat", "domain", "proto", "rest", "service"]),
         ("cli", &["app", "clock", "config", "domain", "prune", "store", "telemetry"]),
     ])
 }

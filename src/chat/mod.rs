@@ -9,6 +9,8 @@ mod ask;
 pub mod embed;
 mod error;
 mod explain;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod glance;
 mod sieve;
 pub mod sse;

@@ -11,6 +11,8 @@ mod backend;
 mod base64;
 mod bindings;
 mod body;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod headers;
 mod json;
 mod names;
