@@ -19,39 +19,4 @@ mod wire;
 pub use self::{answer::answer, splicer::splicer, sse::sse, transcoder::transcoder};
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, path::Path};
-
-    /// Runs every file of a corpus, and names the one that fails.
-    fn run(corpus: &str, target: fn(&[u8])) {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(corpus);
-        let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.sort();
-        assert!(!files.is_empty(), "{corpus} has no corpus");
-        for file in files {
-            let input = fs::read(&file).unwrap();
-            let outcome = std::panic::catch_unwind(|| target(&input));
-            assert!(outcome.is_ok(), "{} breaks a promise", file.display());
-        }
-    }
-
-    #[test]
-    fn every_request_of_the_corpus_keeps_the_promises() {
-        run("splicer", super::splicer);
-    }
-
-    #[test]
-    fn every_event_stream_of_the_corpus_is_read_alike() {
-        run("sse", super::sse);
-    }
-
-    #[test]
-    fn every_answer_of_the_corpus_keeps_the_promises() {
-        run("answer", super::answer);
-    }
-
-    #[test]
-    fn every_message_of_the_corpus_reads_back() {
-        run("transcoder", super::transcoder);
-    }
-}
+mod tests;
