@@ -1,4 +1,4 @@
-//! The sieve for `crate::fuzzing`, which may not see more of it than what goes in and what comes out.
+//! The sieve for the fuzz targets, which may not see more of it than what goes in and what comes out.
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! The way from a request to a message for `crate::fuzzing`, without a server: route, fields, and the way back.
+//! The way from a request to a message for the fuzz targets, without a server: route, fields, and the way back.
 
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
