@@ -274,7 +274,7 @@ mod tests {
         let shown = secret.shown_prefix();
         assert_eq!(masked(&text), format!("no model {shown}…/x, nor {shown}…"));
         assert_eq!(masked("send `Bearer sk-orq-…`"), "send `Bearer sk-orq-…`");
-        assert!(reveals(&text) && !reveals(&shown) && !reveals("sk-orq-…, eyJ, sk-orq-0123"));
+        assert!(reveals(&text) && !reveals(shown) && !reveals("sk-orq-…, eyJ, sk-orq-0123"));
     }
 
     #[test]
