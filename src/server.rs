@@ -29,6 +29,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
@@ -74,6 +75,8 @@ pub struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     address: SocketAddr,
+    /// One for each connection that may be open.
+    places: Arc<Semaphore>,
 }
 
 impl Server {
@@ -83,7 +86,8 @@ impl Server {
         let tls = tls(config)?;
         let listener = TcpListener::bind(address).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        Ok(Self { listener, tls, address })
+        let places = Arc::new(Semaphore::new(config.connections));
+        Ok(Self { listener, tls, address, places })
     }
 
     /// Whether the certificate and the key that `config` names, if it does, can be used.
@@ -94,6 +98,14 @@ impl Server {
     /// The address that was bound, with the port that the system chose if 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The next connection, once there is a place for it. Those that wait meanwhile are in the system's queue, which is
+    /// bounded too.
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
+        let (socket, peer) = self.listener.accept().await?;
+        Ok((socket, peer, place))
     }
 
     /// Serves until `stop` is ready, then lets what runs finish, for `deadline` at most.
@@ -109,10 +121,10 @@ impl Server {
         let cut = tokio_util::sync::CancellationToken::new();
         let mut stop = std::pin::pin!(stop);
         loop {
-            let (socket, peer) = tokio::select! {
+            let (socket, peer, place) = tokio::select! {
                 biased;
                 () = &mut stop => break,
-                accepted = self.listener.accept() => match accepted {
+                accepted = self.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -129,6 +141,7 @@ impl Server {
                     () = connection => {}
                     () = cut.cancelled() => {}
                 }
+                drop(place);
             });
         }
         drop(self.listener);

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use crate::{
     auth::Authenticator,
     chat::ChatPipeline,
+    limits::Load,
     rest::Body,
     service::Guard,
     telemetry::{Metrics, Readings, metrics::CONTENT_TYPE, otel::LostSpans},
@@ -21,6 +22,7 @@ pub(super) struct Figures {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) chat: Arc<ChatPipeline>,
     pub(super) guard: Arc<Guard>,
+    pub(super) load: Arc<Load>,
     pub(super) lost_spans: LostSpans,
     pub(super) started_at: DateTime<Utc>,
 }
@@ -57,6 +59,7 @@ impl Figures {
                 ("concurrent_requests", limits.refused.concurrent),
                 ("saved_tokens", limits.refused.spent),
                 ("account_routes", self.guard.refused()),
+                ("load", self.load.shed()),
                 ("failed_authentications", keys.refused),
             ],
             limiter_subjects: limits.subjects as u64,
@@ -71,6 +74,7 @@ impl Figures {
             calls_withheld: [("removed", withheld.calls_removed()), ("observed", withheld.calls_observed())],
             answers_refused: withheld.answers_refused(),
             refusals_unwritten: self.guard.refusals_unwritten(),
+            requests_under_way: self.load.requests() as u64,
             spans_lost: self.lost_spans.count(),
             started_at: self.started_at.timestamp_micros() as f64 / 1e6,
         }

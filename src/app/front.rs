@@ -37,7 +37,8 @@ use crate::{
     clock::SharedClock,
     config,
     domain::usage::Ended,
-    rest::{Body, BoxError, Transcoder},
+    limits::{Load, LoadBounds, Place},
+    rest::{Body, BoxError, Crowded, Transcoder},
     service::{self, Backend, Failure, Reason},
     telemetry::{Protocol, RequestId, RequestLog},
 };
@@ -78,6 +79,9 @@ pub(super) struct Front {
     grpc: Grpc,
     health: Arc<Health>,
     figures: Figures,
+    /// What is under way, and apart from it what the probes and operators ask.
+    load: Arc<Load>,
+    aside: Arc<Load>,
     clock: SharedClock,
     cors: Option<CorsLayer>,
     /// The description of the REST routes.
@@ -94,10 +98,12 @@ impl Front {
         clock: SharedClock,
         config: &config::Server,
     ) -> anyhow::Result<Self> {
+        let load = Arc::clone(&figures.load);
+        let aside = Load::new(LoadBounds { requests: usize::MAX, body_bytes: usize::MAX });
         let cors = if config.cors_origins.is_empty() { None } else { Some(cors(&config.cors_origins)?) };
         let operators_on_loopback = config.admin_listen.is_none();
         let openapi = serde_json::to_vec(&service::openapi()?)?.into();
-        Ok(Self { rest, grpc, health, figures, clock, cors, openapi, operators_on_loopback })
+        Ok(Self { rest, grpc, health, figures, load, aside, clock, cors, openapi, operators_on_loopback })
     }
 
     /// The handler of the main port.
@@ -133,11 +139,41 @@ impl Front {
         request.extensions_mut().insert(log.caller());
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(Source(peer.ip()));
-        let (request, remainder) = linger::watched(request);
+        let place = self.place(request.uri().path());
+        let mut response = match place.clone() {
+            Some(place) => self.let_in(request, (protocol, operator), place).await,
+            None => shed(protocol),
+        };
+        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        log.status(response.status().as_u16());
+        self.figures.metrics.answered(protocol, response.status().as_u16());
+        response.map(|body| Logged::new(body, log, place).boxed_unsync())
+    }
+
+    /// A place for a request to this path, if there is one. A probe that is refused in a crowd would have a server
+    /// restarted that works.
+    fn place(&self, path: &str) -> Option<Place> {
+        match path {
+            "/healthz" | "/readyz" | METRICS => self.aside.enter(),
+            _ => self.load.enter(),
+        }
+    }
+
+    /// The answer to a request that has its place.
+    async fn let_in(
+        self: &Arc<Self>,
+        mut request: Request<Incoming>,
+        (protocol, operator): (Protocol, bool),
+        place: Place,
+    ) -> Response<Body> {
+        request.extensions_mut().insert(place.clone());
+        let (request, remainder) = linger::watched(request, place.clone());
         let mut response = match &self.cors {
             None => self.route_safely(request, protocol, operator).await,
             Some(cors) => {
-                let front = Arc::clone(&self);
+                let front = Arc::clone(self);
                 let inner = service_fn(move |request| {
                     let front = Arc::clone(&front);
                     async move { Ok::<_, Infallible>(front.route_safely(request, protocol, operator).await) }
@@ -148,12 +184,8 @@ impl Front {
         if !remainder.discard().await {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
-        log.status(response.status().as_u16());
-        self.figures.metrics.answered(protocol, response.status().as_u16());
-        response.map(|body| Logged::new(body, log).boxed_unsync())
+        place.has_sent();
+        response
     }
 
     /// `route`, in which a panic costs one request and not the connection with all that it carries.
@@ -166,18 +198,14 @@ impl Front {
         match AssertUnwindSafe(self.route(request, protocol, operator)).catch_unwind().await {
             Ok(response) => response,
             Err(_) => {
-                let failure = Failure::internal("a request panicked; the message and place stand above");
-                match protocol {
-                    Protocol::Rest => service::respond(failure),
-                    Protocol::Grpc | Protocol::GrpcWeb => plain(tonic::Status::from(failure).into_http()),
-                }
+                told(Failure::internal("a request panicked; the message and place stand above"), protocol)
             }
         }
     }
 
     async fn route(&self, request: Request<Sent>, protocol: Protocol, operator: bool) -> Response<Body> {
         match protocol {
-            Protocol::Grpc => plain(self.grpc.call(request.map(GrpcBody::new), operator).await),
+            Protocol::Grpc => plain(self.grpc.call(request.map(as_grpc), operator).await),
             Protocol::GrpcWeb => {
                 let grpc = self.grpc.clone();
                 let inner = service_fn(move |request: Request<GrpcBody>| {
@@ -209,6 +237,32 @@ impl Front {
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         response
     }
+}
+
+/// A failure, as the protocol tells it.
+fn told(failure: Failure, protocol: Protocol) -> Response<Body> {
+    match protocol {
+        Protocol::Rest => service::respond(failure),
+        Protocol::Grpc | Protocol::GrpcWeb => plain(tonic::Status::from(failure).into_http()),
+    }
+}
+
+/// The answer to a request that there is no place for. Its body is not read: a crowd is no time to be polite.
+fn shed(protocol: Protocol) -> Response<Body> {
+    let message = "this server has as many requests under way as it takes (`limits.concurrent_requests`): try again in a second";
+    let mut response = told(Failure::new(Reason::Overloaded, message), protocol);
+    if protocol == Protocol::Rest {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// A body for tonic, which knows our own errors by their status.
+fn as_grpc(body: Sent) -> GrpcBody {
+    GrpcBody::new(body.map_err(|error| match error.is::<Crowded>() {
+        true => tonic::Status::from(Failure::new(Reason::Overloaded, error.to_string())).into(),
+        false => error,
+    }))
 }
 
 fn only_get(path: &str, verb: &Method) -> Response<Body> {
@@ -258,17 +312,19 @@ pin_project! {
         #[pin]
         body: Body,
         log: Option<RequestLog>,
+        // Held to the last byte.
+        place: Option<Place>,
     }
 }
 
 impl Logged {
-    fn new(body: Body, log: RequestLog) -> Self {
+    fn new(body: Body, log: RequestLog, place: Option<Place>) -> Self {
         // A body that is over before it began is dropped by the server without being asked for anything.
         if http_body::Body::is_end_stream(&body) {
             log.finish(Ended::Complete);
-            return Self { body, log: None };
+            return Self { body, log: None, place: None };
         }
-        Self { body, log: Some(log) }
+        Self { body, log: Some(log), place }
     }
 }
 

@@ -9,7 +9,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -20,6 +20,11 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
+use crate::{
+    limits::Place,
+    rest::{BoxError, Crowded},
+};
+
 /// What is read for nothing at most, in bytes: most chat requests, and far more than any account route takes.
 const MOST: usize = 8 * 1024 * 1024;
 /// How long is waited for it.
@@ -28,6 +33,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// The body of a request. Dropped before its end, it goes to whoever holds its `Remainder`.
 pub(super) struct Sent {
     body: Option<Incoming>,
+    place: Place,
     back: Option<oneshot::Sender<Incoming>>,
 }
 
@@ -39,11 +45,11 @@ pub(super) struct Remainder {
 }
 
 /// The same request, and what will be left of its body.
-pub(super) fn watched(request: Request<Incoming>) -> (Request<Sent>, Remainder) {
+pub(super) fn watched(request: Request<Incoming>, place: Place) -> (Request<Sent>, Remainder) {
     let (back, left) = oneshot::channel();
     let lingers = request.version() < Version::HTTP_2;
     let is_asking = request.headers().contains_key(header::EXPECT);
-    let request = request.map(|body| Sent { body: Some(body), back: lingers.then_some(back) });
+    let request = request.map(|body| Sent { body: Some(body), place, back: lingers.then_some(back) });
     (request, Remainder { left, is_asking })
 }
 
@@ -83,16 +89,19 @@ impl Drop for Sent {
 
 impl Body for Sent {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(cx),
-            None => Poll::Ready(None),
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx)?);
+        let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
+        if !self.place.reads(length) {
+            return Poll::Ready(Some(Err(Crowded.into())));
         }
+        Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -115,12 +124,14 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
     use super::*;
+    use crate::limits::{Load, LoadBounds};
 
     /// A client on a connection whose server answers without a look at the body.
     fn connect() -> DuplexStream {
         let (client, server) = tokio::io::duplex(1024);
         let service = service_fn(|request: Request<Incoming>| async move {
-            let (request, remainder) = watched(request);
+            let place = Load::new(LoadBounds { requests: 1, body_bytes: 1024 }).enter().unwrap();
+            let (request, remainder) = watched(request, place);
             drop(request);
             let mut response = Response::builder();
             if !remainder.discard().await {

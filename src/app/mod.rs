@@ -33,7 +33,7 @@ use crate::{
     clock::SharedClock,
     config::{Config, Environment, SavedTokensExceeded},
     domain::chat_request::Bounds,
-    limits::FailedAuth,
+    limits::{FailedAuth, Load, LoadBounds},
     proto,
     prune::{self, Pruner},
     rest::{self, Transcoder},
@@ -161,6 +161,10 @@ impl App {
             authenticator: Arc::clone(&authenticator),
             chat,
             guard: Arc::clone(&guard),
+            load: Load::new(LoadBounds {
+                requests: config.limits.concurrent_requests,
+                body_bytes: config.limits.body_memory,
+            }),
             lost_spans,
             started_at: clock.now(),
         };

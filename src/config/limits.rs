@@ -20,6 +20,10 @@ pub struct Limits {
     pub chat_body: usize,
     /// The largest request of the account routes, in bytes.
     pub account_body: usize,
+    /// Requests under way at once in this process, of everybody together.
+    pub concurrent_requests: usize,
+    /// Bytes of bodies that are read or wait to be sent on at once, of everybody together.
+    pub body_memory: usize,
     /// How deep JSON arrays and objects may lie in each other.
     pub json_depth: usize,
     /// What comes of requests once a budget of saved tokens is spent.
@@ -49,6 +53,8 @@ impl Section for Limits {
     fn check(&self, at: &str, problems: &mut Problems<'_>) {
         problems.within(&format!("{at}.chat_body"), self.chat_body, KIB..=GIB);
         problems.within(&format!("{at}.account_body"), self.account_body, KIB..=GIB);
+        problems.within(&format!("{at}.concurrent_requests"), self.concurrent_requests, 1..=1_000_000);
+        problems.within(&format!("{at}.body_memory"), self.body_memory, self.chat_body.max(KIB)..=1024 * GIB);
         // Readers that recurse are safe to some thousand levels on a worker's stack; 512 leaves a wide margin.
         problems.within(&format!("{at}.json_depth"), self.json_depth, 1..=512);
         for (name, amount) in [

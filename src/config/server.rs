@@ -29,6 +29,8 @@ pub struct Server {
     /// Origins of browsers that may call, `*` for any; empty: none.
     #[serde(default)]
     pub cors_origins: Vec<String>,
+    /// Connections that are open at once; beyond them new ones wait to be accepted.
+    pub connections: usize,
     /// How long connections are still accepted after SIGTERM, while `/readyz` says 503.
     #[serde(with = "duration")]
     pub drain_delay: Duration,
@@ -48,6 +50,7 @@ impl Section for Server {
                 ),
             );
         }
+        problems.within(&format!("{at}.connections"), self.connections, 1..=1_000_000);
         for (given, missing) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
             let is_set =
                 |name| if name == "tls_cert" { self.tls_cert.is_some() } else { self.tls_key.is_some() };

@@ -4,7 +4,7 @@
 //! [`RateLimiter::admit`] takes everything or nothing; the [`Permit`] gives back, when it is dropped, what is not used
 //! up. Every subject has a lock of its own, and one that is idle is forgotten, so that neither the number of
 //! requests nor that of keys ever seen costs anything. Counting is in this process, or shared through Redis by all
-//! replicas; while Redis is away each counts for itself. What a refusal looks like on the wire is left to the callers.
+//! replicas; while Redis is away each counts for itself. What the process as a whole takes is [`Load`]'s to say. What a refusal looks like on the wire is left to the callers.
 
 mod ask;
 mod budget;
@@ -13,6 +13,7 @@ mod gcra;
 mod ledger;
 mod ledgers;
 mod limiter;
+mod load;
 mod outcome;
 mod period;
 mod permit;
@@ -28,6 +29,7 @@ pub use self::{
     ask::{Ask, Rules, Subject, SubjectId},
     failed_auth::{Attempt, FailedAuth},
     limiter::{RateLimiter, Refused, Stats},
+    load::{Load, LoadBounds, Place},
     outcome::{Budget, Exceeded, Refusal, Requests},
     period::{Days, Period},
     permit::Permit,

@@ -13,6 +13,11 @@ use super::refusal::Refusal;
 /// What a body's stream may fail with.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
+/// There is no room for more of the body: what a stream fails with that holds to a bound of everybody's bodies.
+#[derive(Debug, thiserror::Error)]
+#[error("too much is under way: try again in a second")]
+pub struct Crowded;
+
 /// The largest allocation that a declared length alone can cause.
 const FIRST_ALLOCATION: usize = 64 * 1024;
 
@@ -77,7 +82,7 @@ where
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_broken| Refusal::BodyUnreadable)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|broken| broke(broken.into()))?.into_data() else { continue };
         if first.len() + all.len() + data.len() > limit {
             return Err(Refusal::TooLarge { limit });
         }
@@ -92,6 +97,10 @@ where
         all.extend_from_slice(&data);
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+fn broke(error: BoxError) -> Refusal {
+    if error.is::<Crowded>() { Refusal::Crowded } else { Refusal::BodyUnreadable }
 }
 
 /// `application/json` or `application/*+json`, in UTF-8.

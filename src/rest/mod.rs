@@ -41,7 +41,7 @@ use tonic::Status;
 pub use self::{
     backend::{Backend, Body, UnaryAnswer},
     bindings::{Binding, BindingError, BindingProblem, BodyRule, Method},
-    body::BoxError,
+    body::{BoxError, Crowded},
     headers::HeaderField,
     openapi::{About, document as openapi},
     refusal::{InvalidField, InvalidFields, Refusal},

@@ -66,6 +66,9 @@ pub enum Refusal {
     /// The connection broke within the body (400; there is mostly nobody left to read it).
     #[error("the body ended before it was complete; send it again")]
     BodyUnreadable,
+    /// There is no room for the body (503).
+    #[error("too much is under way: try again in a second")]
+    Crowded,
     /// The body is no JSON text, or not one of the kind that the method takes (400).
     #[error("the body is not what this route takes: {message}")]
     InvalidJson {

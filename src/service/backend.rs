@@ -140,6 +140,7 @@ fn refused(refusal: &Refusal) -> Failure {
             Failure::new(Reason::UnsupportedMediaType, message)
         }
         Refusal::TooLarge { .. } => Failure::new(Reason::RequestTooLarge, message),
+        Refusal::Crowded => Failure::new(Reason::Overloaded, message),
         Refusal::BodyTimeout { .. } => Failure::new(Reason::RequestTimeout, message),
         Refusal::BodyUnreadable | Refusal::InvalidJson { .. } => {
             Failure::new(Reason::InvalidRequest, message)

@@ -27,7 +27,7 @@ use crate::{
         key::Scope,
         request_id::RequestId,
     },
-    limits::{self, RateLimiter, Rules},
+    limits::{self, Place, RateLimiter, Rules},
     service::{
         Failure, Reason,
         admitted::Admitted,
@@ -151,6 +151,7 @@ impl Guard {
             ));
         }
         let caller = self.authenticator.authenticate(credential, extensions.get::<Source>().copied()).await?;
+        fits(extensions.get::<Place>(), &caller)?;
         if let Some(slot) = extensions.get::<CallerSlot>() {
             slot.fill(LoggedCaller {
                 account: caller.account().map(|account| account.id),
@@ -210,6 +211,18 @@ impl Guard {
             Ok(_) => Ok(()),
             Err(refusal) => Err(failures::account_routes(refusal)),
         }
+    }
+}
+
+/// Whether there is room for one more request of the caller.
+fn fits(place: Option<&Place>, caller: &Caller) -> Result<(), Failure> {
+    let owner = caller.key_id().map(|key| key.0).or_else(|| caller.account().map(|account| account.id.0));
+    match place.zip(owner) {
+        Some((place, owner)) if !place.is_of(owner) => Err(Failure::new(
+            Reason::Overloaded,
+            "the server is crowded, and more than an eighth of what it takes is yours already: try again in a second",
+        )),
+        _ => Ok(()),
     }
 }
 

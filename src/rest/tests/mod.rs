@@ -82,6 +82,7 @@ impl Backend for Arc<Scripted> {
             Refusal::UnsupportedMediaType { .. } | Refusal::UnsupportedEncoding { .. } => 415,
             Refusal::TooLarge { .. } => 413,
             Refusal::BodyTimeout { .. } => 408,
+            Refusal::Crowded => 503,
             Refusal::BodyUnreadable | Refusal::InvalidJson { .. } | Refusal::InvalidFields(_) => 400,
         };
         full(StatusCode::from_u16(status).unwrap(), refusal.to_string())

@@ -65,6 +65,8 @@ pub struct Readings {
     pub calls_withheld: [(&'static str, u64); 2],
     /// Answers that could not be checked for such calls.
     pub answers_refused: u64,
+    /// Requests whose last byte is not out.
+    pub requests_under_way: u64,
     /// Spans that no collector took.
     pub spans_lost: u64,
     /// Refused attempts that are not in the audit trail.
@@ -105,6 +107,8 @@ impl Readings {
         add("key_cache_entries", "Secrets in the key cache, about", self.key_cache_entries as f64);
         let help = "Seconds since every change of the store was last known to be seen";
         add("store_staleness_seconds", help, self.store_staleness);
+        let help = "Requests under way, streams to their last byte";
+        add("requests_under_way", help, self.requests_under_way as f64);
         add("limiter_subjects", "Keys and accounts whose limits are counted", self.limiter_subjects as f64);
         let help = "1 while limits are to be shared through Redis and it is away";
         add("limiter_redis_away", help, f64::from(u8::from(self.limiter_away)));

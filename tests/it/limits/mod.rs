@@ -6,6 +6,7 @@ mod account_routes;
 mod budgets;
 mod cancelled;
 mod changes;
+mod crowded;
 mod headers;
 mod left;
 mod rates;

@@ -38,6 +38,7 @@ const TABLE: &[(&str, u16, Code, &str)] = &[
     ("rate_limit_exceeded", 429, Code::ResourceExhausted, "rate_limit_error"),
     ("concurrency_limit_exceeded", 429, Code::ResourceExhausted, "rate_limit_error"),
     ("saved_token_limit_exceeded", 429, Code::ResourceExhausted, "rate_limit_error"),
+    ("overloaded", 503, Code::Unavailable, "server_error"),
     ("upstream_unreachable", 502, Code::Unavailable, "server_error"),
     ("upstream_credential_rejected", 502, Code::Unavailable, "server_error"),
 ];
