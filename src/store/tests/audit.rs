@@ -1,3 +1,5 @@
+//! The audit trail: one event for each write, in one transaction with it, and those of refused attempts.
+
 use super::{World, new_key, on_every_store};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
