@@ -135,7 +135,7 @@ impl Front {
     ) -> Response<Body> {
         let protocol = protocol(&request);
         let id = RequestId::generate(self.clock.now(), &mut rand::rng());
-        let mut log = RequestLog::begin(id, protocol, request.method().as_str(), request.uri().path());
+        let mut log = RequestLog::begin(id, protocol, request.method(), request.uri());
         request.extensions_mut().insert(log.caller());
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(Source(peer.ip()));

@@ -155,8 +155,7 @@ impl Guard {
         if let Some(slot) = extensions.get::<CallerSlot>() {
             slot.fill(LoggedCaller {
                 account: caller.account().map(|account| account.id),
-                key_id: caller.key_id(),
-                key_prefix: caller.key().map(|key| key.prefix.clone()),
+                key: caller.key().cloned(),
                 token: caller.token().map(|token| token.id),
             });
         }

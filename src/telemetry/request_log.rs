@@ -7,11 +7,12 @@ use std::{
     time::Instant,
 };
 
+use http::{Method, Uri};
 use uuid::Uuid;
 
 use crate::{
     domain::{
-        key::{AccountId, KeyId},
+        key::{AccountId, Key},
         secret::{SECRET_PREFIX, SHOWN_LENGTH},
         usage::Ended,
     },
@@ -20,6 +21,9 @@ use crate::{
 
 /// The longest path that is shown; the rest is cut.
 const PATH_MAX: usize = 256;
+
+/// The longest method that is shown; methods are ASCII.
+const METHOD_MAX: usize = 16;
 
 /// How a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +48,12 @@ impl Protocol {
 }
 
 /// Who called, as far as logs say it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LoggedCaller {
     /// The account.
     pub account: Option<AccountId>,
     /// The key, if it came with one.
-    pub key_id: Option<KeyId>,
-    /// What people recognise the key by.
-    pub key_prefix: Option<String>,
+    pub key: Option<Arc<Key>>,
     /// The id of the token of that key that it came with, if it did.
     pub token: Option<Uuid>,
 }
@@ -73,8 +75,9 @@ impl CallerSlot {
 pub struct RequestLog {
     id: RequestId,
     protocol: Protocol,
-    method: String,
-    path: String,
+    method: Method,
+    // Shared with the request, and looked at when the line is written, if it is.
+    target: Uri,
     began: Instant,
     caller: CallerSlot,
     status: Option<u16>,
@@ -82,13 +85,13 @@ pub struct RequestLog {
 }
 
 impl RequestLog {
-    /// Begins with what the request line says; a query in `path` is not kept.
-    pub fn begin(id: RequestId, protocol: Protocol, method: &str, path: &str) -> Self {
+    /// Begins with what the request line says; a query in `target` is not shown.
+    pub fn begin(id: RequestId, protocol: Protocol, method: &Method, target: &Uri) -> Self {
         Self {
             id,
             protocol,
-            method: method.chars().take(16).collect(),
-            path: presentable(path),
+            method: method.clone(),
+            target: target.clone(),
             began: Instant::now(),
             caller: CallerSlot::default(),
             status: None,
@@ -121,26 +124,27 @@ impl Drop for RequestLog {
     fn drop(&mut self) {
         let nobody = LoggedCaller::default();
         let caller = self.caller.0.get().unwrap_or(&nobody);
+        let (key, method) = (caller.key.as_deref(), self.method.as_str());
         // Fields are the same at both levels; the macro wants the level as a constant.
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     request_id = %self.id,
-                    method = self.method,
-                    path = self.path,
+                    method = &method[..method.len().min(METHOD_MAX)],
+                    path = presentable(self.target.path()),
                     status = self.status,
                     protocol = self.protocol.as_str(),
                     duration_ms = self.began.elapsed().as_secs_f64() * 1000.0,
                     account = caller.account.map(tracing::field::display),
-                    key_id = caller.key_id.map(tracing::field::display),
-                    key_prefix = caller.key_prefix,
+                    key_id = key.map(|key| tracing::field::display(key.id)),
+                    key_prefix = key.map(|key| key.prefix.as_str()),
                     token = caller.token.map(tracing::field::display),
                     ended = word(self.ended),
                     "request"
                 )
             };
         }
-        if is_probe(&self.path) { line!(debug) } else { line!(info) }
+        if is_probe(self.target.path()) { line!(debug) } else { line!(info) }
     }
 }
 
@@ -160,7 +164,6 @@ fn is_probe(path: &str) -> bool {
 
 /// A path as it may be shown: without its query, cut, and without a whole secret.
 fn presentable(path: &str) -> String {
-    let path = path.split('?').next().unwrap_or_default();
     let segments = path.split('/').map(|segment| {
         let plain = decoded(segment);
         match plain.to_ascii_lowercase().find(SECRET_PREFIX) {
