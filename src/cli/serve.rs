@@ -30,9 +30,21 @@ SIGTERM and SIGINT stop it gracefully: `/readyz` answers 503, connections are st
 `server.drain_delay`, running requests have `server.drain_deadline` to finish, and the exit code is 0. A second \
 signal does not wait.";
 
+/// Files that are open beside connections: the store's, the system's.
+const OTHER_FILES: u64 = 256;
+
 /// Serves until a signal, and until what was running then has finished.
 pub(super) fn run(config: Config, env: &Environment) -> anyhow::Result<()> {
     telemetry::init(&config.log)?;
+    let wanted = 2 * config.server.connections as u64 + OTHER_FILES;
+    // As many as the system lets us have. Whoever gave us fewer will see connections wait, not fail.
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(files) if files < wanted => {
+            tracing::debug!(files, wanted, "the limit of open files is lower than it might be")
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("the runtime cannot start")?.block_on(Box::pin(serve(config, env)))
 }
