@@ -70,8 +70,13 @@ impl Auditor {
         self.unwritten.load(Ordering::Relaxed)
     }
 
-    /// Hands on how an attempt went, once its refusal is written.
-    pub(super) async fn heard<T>(&self, attempt: Attempt, done: Result<T, Failure>) -> Result<T, Failure> {
+    /// Makes an attempt, and says how it went once a refusal is written.
+    pub(super) async fn hears<T>(
+        &self,
+        attempt: Attempt,
+        doing: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let done = doing.await;
         if let Err(failure) = &done {
             self.refused(attempt, failure).await;
         }
