@@ -3,11 +3,18 @@
 //! At most two work: a third would be one that nobody remembers to look after. Which of two goes when a third comes is
 //! decided by use and not by age alone, since a rotation is also repeated because its answer was lost: the secret in
 //! that answer is nobody's, and everybody still works with the one before it.
+//!
+//! Use is known with a delay. Of a secret that is but seconds old nobody can say that it was never used: it is kept beside
+//! the one before it, a third for once, rather than cut off those who may have both.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// The longest that a secret can outlive its rotation.
 pub const OVERLAP_MAX: TimeDelta = TimeDelta::days(7);
+
+/// How long after its first use a secret may still look unused: times of use are written at most once a second, by every
+/// process for itself.
+const KNOWN_WITHIN: TimeDelta = TimeDelta::seconds(5);
 
 /// A secret of a key that works.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,17 +42,19 @@ impl LivingSecret {
 /// `None` for at once.
 ///
 /// One of them works for `overlap` more, but not beyond an end that it has already: the newest, or, if that was never
-/// used, the one before it.
+/// used, the one before it; both, if the newest is too young for anybody to know.
 pub fn ends(
     living: &[LivingSecret],
     now: DateTime<Utc>,
     overlap: TimeDelta,
 ) -> Vec<(i32, Option<DateTime<Utc>>)> {
     let in_use = living.iter().find(|secret| secret.last_used_at.is_some()).or(living.first());
-    let kept = in_use.filter(|_| overlap > TimeDelta::zero()).map(|secret| secret.number);
+    let young = living.first().filter(|newest| now - newest.created_at < KNOWN_WITHIN);
+    let is_kept = |secret: &LivingSecret| [in_use, young].into_iter().flatten().any(|kept| kept == secret);
     let end = |secret: &LivingSecret| {
         let until = now + overlap;
-        (Some(secret.number) == kept).then(|| secret.expires_at.map_or(until, |own| own.min(until)))
+        let kept = overlap > TimeDelta::zero() && is_kept(secret);
+        kept.then(|| secret.expires_at.map_or(until, |own| own.min(until)))
     };
     living.iter().map(|secret| (secret.number, end(secret))).collect()
 }
@@ -93,6 +102,15 @@ mod tests {
         assert_eq!(ended(&living, 60), [(2, None), (1, Some(at(30)))]);
         assert_eq!(ended(&living, 10), [(2, None), (1, Some(at(10)))]);
         assert_eq!(ended(&living, 0), [(2, None), (1, None)], "no overlap spares nothing");
+    }
+
+    #[test]
+    fn of_a_secret_that_is_too_young_to_be_called_unused_and_the_one_before_it_both_are_kept() {
+        let young = |age: i64| LivingSecret { created_at: at(-age), ..secret(2, None, None) };
+        let before = secret(1, Some(30), Some(-1));
+        assert_eq!(ended(&[young(4), before.clone()], 60), [(2, Some(at(60))), (1, Some(at(30)))]);
+        assert_eq!(ended(&[young(5), before.clone()], 60), [(2, None), (1, Some(at(30)))]);
+        assert_eq!(ended(&[young(0), before], 0), [(2, None), (1, None)], "no overlap spares nothing");
     }
 
     #[test]

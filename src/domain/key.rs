@@ -193,7 +193,7 @@ pub struct Key {
     pub revoked_at: Option<DateTime<Utc>>,
     /// When its secret was last replaced.
     pub rotated_at: Option<DateTime<Utc>>,
-    /// Its secrets that worked when this was read, newest first: one, or two while a rotation's overlap lasts.
+    /// Its secrets that worked when this was read, newest first: one, or more while a rotation's overlap lasts.
     pub secrets: Vec<LivingSecret>,
     /// Grows by one with every change.
     pub revision: i64,

@@ -103,11 +103,15 @@ async fn while_the_overlap_lasts_both_secrets_work_and_one_sees_which_is_used() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_most_two_secrets_work_and_one_that_nobody_used_is_the_first_to_go() {
-    with_an_operator(async |_, operator| {
+    on_every_store(async |place| {
+        let clock = Arc::new(ManualClock::at("2026-03-14T09:26:53Z".parse().unwrap()));
+        let server = TestServer::start(Settings::at(&place).clock(&clock)).await;
+        let operator = &server.operator();
         let (first, before) = operator.equip(json!({"name": "agent"})).await;
         used(&first, 1).await;
-        // The answer is lost, and the call is made again.
+        // The answer is lost, and the call is made again, later than use is known.
         let (lost, _) = rotated(operator, &before, 3600).await;
+        clock.advance(TimeDelta::seconds(5));
         let (second, again) = rotated(operator, &before, 7200).await;
         let numbers = |key: &Value| {
             let secrets = key["generations"].as_array().unwrap().iter();
@@ -117,6 +121,7 @@ async fn at_most_two_secrets_work_and_one_that_nobody_used_is_the_first_to_go() 
         first.me().await.success();
         lost.me().await.refused(401, "invalid_api_key");
         used(&second, 3).await;
+        clock.advance(TimeDelta::seconds(5));
         // Once the new one is in use, it is the one that has an overlap.
         let (third, last) = rotated(operator, &before, 3600).await;
         assert_eq!(numbers(&last), [4, 3]);
@@ -127,6 +132,23 @@ async fn at_most_two_secrets_work_and_one_that_nobody_used_is_the_first_to_go() 
         assert_eq!(numbers(&alone), [5]);
         for dead in [first, second, third] {
             dead.me().await.refused(401, "invalid_api_key");
+        }
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotations_that_follow_within_seconds_cut_nobody_off() {
+    with_an_operator(async |_, operator| {
+        let (first, before) = operator.equip(json!({"name": "agent"})).await;
+        used(&first, 1).await;
+        let (second, _) = rotated(operator, &before, 3600).await;
+        // In use, though nobody may have written that down yet.
+        second.me().await.success();
+        let (third, _) = rotated(operator, &before, 3600).await;
+        for agent in [&first, &second, &third] {
+            agent.me().await.success();
         }
     })
     .await;
