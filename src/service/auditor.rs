@@ -70,13 +70,8 @@ impl Auditor {
         self.unwritten.load(Ordering::Relaxed)
     }
 
-    /// Makes an attempt, and says how it went once a refusal is written.
-    pub(super) async fn hears<T>(
-        &self,
-        attempt: Attempt,
-        doing: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        let done = doing.await;
+    /// Hands on how an attempt went, once its refusal is written.
+    pub(super) async fn heard<T>(&self, attempt: Attempt, done: Result<T, Failure>) -> Result<T, Failure> {
         if let Err(failure) = &done {
             self.refused(attempt, failure).await;
         }

@@ -168,7 +168,7 @@ impl Guard {
         match action {
             Some(action) => {
                 let attempt = Attempt::new(&caller, caller.actor(request_id), action);
-                self.auditor.hears(attempt, std::future::ready(checked)).await?;
+                self.auditor.heard(attempt, checked).await?;
             }
             None => checked?,
         }

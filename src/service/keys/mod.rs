@@ -154,8 +154,9 @@ impl KeyService for Keys {
         request: Request<v1::CreateKeyRequest>,
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
         let call = call(&request)?;
-        let attempt = Attempt::new(&call.caller, call.actor.clone(), Action::CreateKey);
-        let issued = self.parts.auditor.hears(attempt, self.create(&call, request.into_inner())).await?;
+        let attempt = Attempt::at(&call, Action::CreateKey, "");
+        let created = self.create(&call, request.into_inner()).await;
+        let issued = self.parts.auditor.heard(attempt, created).await?;
         Ok(Response::new(v1::CreateKeyResponse { issued_key: Some(issued) }))
     }
 
@@ -180,7 +181,8 @@ impl KeyService for Keys {
     ) -> Result<Response<v1::UpdateKeyResponse>, Status> {
         let (call, request) = (call(&request)?, request.into_inner());
         let attempt = Attempt::at(&call, Action::UpdateKey, &request.key_id);
-        let key = self.parts.auditor.hears(attempt, self.update(&call, request)).await?;
+        let updated = self.update(&call, request).await;
+        let key = self.parts.auditor.heard(attempt, updated).await?;
         Ok(Response::new(v1::UpdateKeyResponse { key: Some(key) }))
     }
 
@@ -190,7 +192,8 @@ impl KeyService for Keys {
     ) -> Result<Response<v1::SetToollistResponse>, Status> {
         let (call, request) = (call(&request)?, request.into_inner());
         let attempt = Attempt::at(&call, Action::SetToollist, &request.key_id);
-        let key = self.parts.auditor.hears(attempt, self.replace_toollist(&call, request)).await?;
+        let replaced = self.replace_toollist(&call, request).await;
+        let key = self.parts.auditor.heard(attempt, replaced).await?;
         Ok(Response::new(v1::SetToollistResponse { key: Some(key) }))
     }
 
@@ -200,7 +203,8 @@ impl KeyService for Keys {
     ) -> Result<Response<v1::RotateKeyResponse>, Status> {
         let (call, request) = (call(&request)?, request.into_inner());
         let attempt = Attempt::at(&call, Action::RotateKey, &request.key_id);
-        let issued = self.parts.auditor.hears(attempt, self.rotate(&call, request)).await?;
+        let rotated = self.rotate(&call, request).await;
+        let issued = self.parts.auditor.heard(attempt, rotated).await?;
         Ok(Response::new(v1::RotateKeyResponse { issued_key: Some(issued) }))
     }
 
@@ -210,8 +214,8 @@ impl KeyService for Keys {
     ) -> Result<Response<v1::DelegateKeyResponse>, Status> {
         let (call, request) = (call(&request)?, request.into_inner());
         let attempt = Attempt::at(&call, Action::DelegateKey, &request.key_id);
-        let delegated = self.parts.auditor.hears(attempt, self.delegate(&call, request)).await?;
-        Ok(Response::new(delegated))
+        let delegated = self.delegate(&call, request).await;
+        Ok(Response::new(self.parts.auditor.heard(attempt, delegated).await?))
     }
 
     async fn revoke_key(
@@ -220,7 +224,8 @@ impl KeyService for Keys {
     ) -> Result<Response<v1::RevokeKeyResponse>, Status> {
         let (call, request) = (call(&request)?, request.into_inner());
         let attempt = Attempt::at(&call, Action::RevokeKey, &request.key_id);
-        Ok(Response::new(self.parts.auditor.hears(attempt, self.revoke(&call, &request)).await?))
+        let revoked = self.revoke(&call, &request).await;
+        Ok(Response::new(self.parts.auditor.heard(attempt, revoked).await?))
     }
 
     async fn list_audit_events(
