@@ -154,7 +154,7 @@ impl KeyService for Keys {
         request: Request<v1::CreateKeyRequest>,
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
         let call = call(&request)?;
-        let attempt = Attempt::at(&call, Action::CreateKey, "");
+        let attempt = Attempt::new(&call.caller, call.actor.clone(), Action::CreateKey);
         let created = self.create(&call, request.into_inner()).await;
         let issued = self.parts.auditor.heard(attempt, created).await?;
         Ok(Response::new(v1::CreateKeyResponse { issued_key: Some(issued) }))
