@@ -11,10 +11,12 @@ use std::{
     io,
     net::SocketAddr,
     path::PathBuf,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -23,16 +25,16 @@ use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::task::TaskTracker;
 
 use crate::config;
 
@@ -116,9 +118,8 @@ impl Server {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let connections = TaskTracker::new();
-        let graceful = Arc::new(GracefulShutdown::new());
-        let cut = tokio_util::sync::CancellationToken::new();
+        let mut connections = JoinSet::new();
+        let mut stops = Stops::default();
         let mut stop = std::pin::pin!(stop);
         loop {
             let (socket, peer, place) = tokio::select! {
@@ -133,42 +134,54 @@ impl Server {
                     }
                 },
             };
-            let connection =
-                connection(socket, peer, self.tls.clone(), Arc::clone(&handler), graceful.watcher());
-            let cut = cut.clone();
+            let connection = connection((socket, peer), self.tls.clone(), Arc::clone(&handler), stops.one());
             connections.spawn(async move {
-                tokio::select! {
-                    () = connection => {}
-                    () = cut.cancelled() => {}
-                }
+                connection.await;
                 drop(place);
             });
+            // Those that have ended, which nobody waits for.
+            while connections.try_join_next().is_some() {}
         }
         drop(self.listener);
-        connections.close();
-        if let Some(graceful) = Arc::into_inner(graceful) {
-            let finished = async {
-                graceful.shutdown().await;
-                connections.wait().await;
-            };
-            if tokio::time::timeout(deadline, finished).await.is_err() {
-                tracing::warn!(
-                    connections = connections.len(),
-                    "cutting what still runs after the drain deadline"
-                );
-            }
+        drop(stops);
+        let finished = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(deadline, finished).await.is_err() {
+            tracing::warn!(
+                connections = connections.len(),
+                "cutting what still runs after the drain deadline"
+            );
         }
-        cut.cancel();
-        connections.wait().await;
+        connections.shutdown().await;
+    }
+}
+
+/// What tells connections to stop: each has a signal of its own, which costs it an atomic to look at. One for all of them
+/// would be a lock that every connection takes each time it does anything.
+#[derive(Default)]
+struct Stops {
+    open: Vec<oneshot::Sender<()>>,
+    /// How many there are when those of connections that have ended are looked for again.
+    full: usize,
+}
+
+impl Stops {
+    /// The signal of one connection more. It is given when this is dropped.
+    fn one(&mut self) -> oneshot::Receiver<()> {
+        if self.open.len() >= self.full {
+            self.open.retain(|stop| !stop.is_closed());
+            self.full = (2 * self.open.len()).max(64);
+        }
+        let (stop, stopped) = oneshot::channel();
+        self.open.push(stop);
+        stopped
     }
 }
 
 async fn connection<H, F, B>(
-    socket: TcpStream,
-    peer: SocketAddr,
+    (socket, peer): (TcpStream, SocketAddr),
     tls: Option<TlsAcceptor>,
     handler: Arc<H>,
-    watcher: hyper_util::server::graceful::Watcher,
+    stop: oneshot::Receiver<()>,
 ) where
     H: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
@@ -179,26 +192,54 @@ async fn connection<H, F, B>(
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let Some(tls) = tls else { return speak(socket, peer, handler, watcher).await };
+    let Some(tls) = tls else { return speak(socket, peer, handler, stop).await };
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(socket)).await {
-        Ok(Ok(socket)) => speak(socket, peer, handler, watcher).await,
+        Ok(Ok(socket)) => speak(socket, peer, handler, stop).await,
         Ok(Err(error)) => tracing::debug!(%error, %peer, "TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
     }
 }
 
-async fn speak<S, H, F, B>(
-    socket: S,
-    peer: SocketAddr,
-    handler: Arc<H>,
-    watcher: hyper_util::server::graceful::Watcher,
-) where
+async fn speak<S, H, F, B>(socket: S, peer: SocketAddr, handler: Arc<H>, mut stop: oneshot::Receiver<()>)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let builder = builder();
+    let spoken = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&spoken);
+    let service = service_fn(move |request| {
+        asked.store(true, Ordering::Relaxed);
+        let answer = handler(request, peer);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+    // hyper's own time-out begins only once it knows which protocol is spoken: until then a connection that says
+    // nothing would stay for ever.
+    let mut silence = pin!(tokio::time::sleep(HEAD_TIMEOUT));
+    let mut stopping = false;
+    // By hand, since this is polled several times a request: what has done its work is not looked at again.
+    let ended = std::future::poll_fn(|cx| {
+        if !spoken.load(Ordering::Relaxed) && silence.as_mut().poll(cx).is_ready() {
+            tracing::debug!(%peer, "a connection without a request was closed");
+            return Poll::Ready(Ok(()));
+        }
+        if !stopping && Pin::new(&mut stop).poll(cx).is_ready() {
+            stopping = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, %peer, "connection ended");
+    }
+}
+
+/// How a connection is spoken on.
+fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -212,30 +253,7 @@ async fn speak<S, H, F, B>(
         .max_concurrent_streams(STREAMS)
         // A client that vanished without a word holds no streams for ever.
         .keep_alive_interval(Duration::from_secs(60));
-    let spoken = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&spoken);
-    let service = service_fn(move |request| {
-        asked.store(true, Ordering::Relaxed);
-        let answer = handler(request, peer);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    let connection = builder.serve_connection(TokioIo::new(socket), service).into_owned();
-    // hyper's own time-out begins only once it knows which protocol is spoken: until then a connection that says
-    // nothing would stay for ever.
-    let silence = async {
-        tokio::time::sleep(HEAD_TIMEOUT).await;
-        if spoken.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        ended = watcher.watch(connection) => {
-            if let Err(error) = ended {
-                tracing::debug!(%error, %peer, "connection ended");
-            }
-        }
-        () = silence => tracing::debug!(%peer, "a connection without a request was closed"),
-    }
+    builder
 }
 
 /// What speaks TLS, where `config` names a certificate.
