@@ -8,11 +8,17 @@ use tracing_subscriber::{
     EnvFilter, Layer, layer::SubscriberExt, registry::Registry, util::SubscriberInitExt,
 };
 
-use crate::config::{Log, LogFormat};
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{Log, LogFormat},
+};
 
+mod json_line;
 pub mod metrics;
 pub mod otel;
 mod request_log;
+
+use self::json_line::JsonLine;
 
 pub use crate::domain::request_id::RequestId;
 pub use metrics::{Metrics, Readings};
@@ -68,7 +74,8 @@ fn for_machines<W>(writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer).boxed()
+    let now = || SystemClock.now();
+    tracing_subscriber::fmt::layer().event_format(JsonLine { now }).with_writer(writer).boxed()
 }
 
 #[cfg(test)]

@@ -101,6 +101,29 @@ fn a_request_that_is_dropped_was_left_by_its_client_and_is_told_once() {
 }
 
 #[test]
+fn a_line_is_json_whatever_its_fields_hold() {
+    let odd = "a \"quote\", a \\, a line\nand \u{1}\u{7f}é\u{2028}";
+    let lines = logged(LevelFilter::INFO, || {
+        let error = io::Error::other(odd);
+        tracing::warn!(text = odd, debug = ?odd, shown = %odd, error = &error as &dyn std::error::Error, "{odd}");
+        tracing::info!(least = i64::MIN, most = u64::MAX, half = 0.5, none = f64::NAN, yes = true, "numbers");
+        tracing::info!(maybe = Option::<u64>::None, "nothing");
+    });
+    assert_eq!(lines[0]["level"], "WARN");
+    for field in ["message", "text", "shown", "error"] {
+        assert_eq!(lines[0][field], odd, "{field}");
+    }
+    assert_eq!(lines[0]["debug"], format!("{odd:?}"));
+    assert!(lines[0]["timestamp"].as_str().unwrap().parse::<DateTime<chrono::Utc>>().is_ok());
+    assert!(lines[0]["target"].as_str().unwrap().contains("telemetry"));
+    let numbers = &lines[1];
+    assert_eq!((&numbers["least"], &numbers["most"]), (&i64::MIN.into(), &u64::MAX.into()));
+    assert_eq!((&numbers["half"], &numbers["none"]), (&0.5.into(), &Value::Null));
+    assert_eq!(numbers["yes"], true);
+    assert!(lines[2].get("maybe").is_none());
+}
+
+#[test]
 fn probes_are_told_at_debug_only() {
     for path in ["/healthz", "/readyz?full", "/grpc.health.v1.Health/Check"] {
         assert!(logged(LevelFilter::INFO, || begin(path).finish(Ended::Complete)).is_empty(), "{path}");
