@@ -1,0 +1,82 @@
+//! What can be said on the command line.
+
+use std::{str::FromStr, time::Duration};
+
+/// What is printed where the words are not understood.
+pub(crate) const HELP: &str = "\
+cargo bench --bench gateway -- [--rounds 5] [--seconds 3] [--warm 1] [--rate 500] [--only PARTS] [--save]
+
+  --rounds    how often each candidate is driven with each load
+  --seconds   how long is measured each time, after --warm seconds that are not
+  --rate      requests a second of the open loop, and five times the streams a second
+  --only      a list of closed,open,streams,sweep,memory with commas; without it: all
+  --save      write the report to benches/gateway/results.md too";
+
+/// The parts that there are.
+const PARTS: [&str; 5] = ["closed", "open", "streams", "sweep", "memory"];
+
+/// How to run.
+pub(crate) struct Settings {
+    /// How often everything is done.
+    pub(crate) rounds: u32,
+    /// How long is measured.
+    pub(crate) seconds: Duration,
+    /// How long the load runs before.
+    pub(crate) warm: Duration,
+    /// Requests a second of the open loop.
+    pub(crate) rate: u32,
+    /// Whether the report is written to a file.
+    pub(crate) save: bool,
+    only: Option<Vec<String>>,
+}
+
+impl Settings {
+    /// Reads the words after the program's name.
+    pub(crate) fn read(words: &[&str]) -> Result<Self, String> {
+        let mut settings = Self {
+            rounds: 5,
+            seconds: Duration::from_secs(3),
+            warm: Duration::from_secs(1),
+            rate: 500,
+            save: false,
+            only: None,
+        };
+        let mut words = words.iter().copied().filter(|word| *word != "--bench");
+        while let Some(word) = words.next() {
+            if word == "--save" {
+                settings.save = true;
+                continue;
+            }
+            let value = words.next().ok_or_else(|| format!("`{word}` is not known, or wants a value"))?;
+            match word {
+                "--rounds" => settings.rounds = number(value)?,
+                "--rate" => settings.rate = number(value)?,
+                "--seconds" => settings.seconds = Duration::from_secs_f64(number(value)?),
+                "--warm" => settings.warm = Duration::from_secs_f64(number(value)?),
+                "--only" => settings.only = Some(parts(value)?),
+                _ => return Err(format!("`{word}` is not known")),
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Whether this part is run.
+    pub(crate) fn wants(&self, part: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.iter().any(|wanted| wanted == part))
+    }
+}
+
+/// A number above nought.
+fn number<N: FromStr + PartialOrd + Default>(text: &str) -> Result<N, String> {
+    let number = text.parse().ok().filter(|number| *number > N::default());
+    number.ok_or_else(|| format!("`{text}` is no number above 0"))
+}
+
+/// Some of the parts.
+fn parts(text: &str) -> Result<Vec<String>, String> {
+    let unknown = text.split(',').find(|part| !PARTS.contains(part));
+    unknown.map_or_else(
+        || Ok(text.split(',').map(str::to_owned).collect()),
+        |part| Err(format!("there is no part `{part}`")),
+    )
+}
