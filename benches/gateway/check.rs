@@ -23,7 +23,7 @@ pub(crate) async fn of(candidate: &Candidate, mock: SocketAddr, body: &str) -> R
     if answer.status != 200 {
         return Err(format!("status {}", answer.status));
     }
-    right(connection.body(), answer.length.is_none())?;
+    right(connection.body(&answer), answer.length.is_none())?;
     let kept = client::get(mock, "/kept").await.map_err(told)?;
     forwarded(candidate, body, &kept)?;
     if candidate.key.is_some() {

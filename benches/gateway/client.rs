@@ -8,13 +8,14 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::wire;
+use crate::wire::{self, Unframed};
 
 /// A kept connection.
 pub(crate) struct Connection {
     socket: TcpStream,
     buffer: Vec<u8>,
     body: usize,
+    unframed: Unframed,
 }
 
 /// What an answer was.
@@ -35,7 +36,7 @@ impl Connection {
     pub(crate) async fn open(to: SocketAddr) -> io::Result<Self> {
         let socket = TcpStream::connect(to).await?;
         socket.set_nodelay(true)?;
-        Ok(Self { socket, buffer: Vec::with_capacity(1 << 14), body: 0 })
+        Ok(Self { socket, buffer: Vec::with_capacity(1 << 14), body: 0, unframed: Unframed::default() })
     }
 
     /// A request and its answer, read to the end.
@@ -56,15 +57,17 @@ impl Connection {
 
     /// Reads a chunked body, and looks for the times in it.
     async fn chunks(&mut self, answer: &mut Answer) -> io::Result<()> {
-        let mut looked = self.body;
+        let mut looked = 0;
+        self.unframed.begin(self.body);
         loop {
             let now = wire::now();
-            while let Some((sent, end)) = mark(&self.buffer, looked) {
+            self.unframed.take(&self.buffer);
+            while let Some((sent, end)) = mark(&self.unframed.body, looked) {
                 answer.first.get_or_insert(now);
                 answer.transits.push(now.saturating_sub(sent));
                 looked = end;
             }
-            if self.buffer.ends_with(wire::LAST_CHUNK) {
+            if self.unframed.ended {
                 return Ok(());
             }
             if self.socket.read_buf(&mut self.buffer).await? == 0 {
@@ -73,9 +76,9 @@ impl Connection {
         }
     }
 
-    /// The body of the last answer, with the frames of its chunks if it had any.
-    pub(crate) fn body(&self) -> &[u8] {
-        &self.buffer[self.body..]
+    /// The body of the last answer.
+    pub(crate) fn body(&self, answer: &Answer) -> &[u8] {
+        if answer.length.is_some() { &self.buffer[self.body..] } else { &self.unframed.body }
     }
 }
 
@@ -89,6 +92,6 @@ fn mark(buffer: &[u8], from: usize) -> Option<(u64, usize)> {
 /// Asks the mock something by a path of its own, or a candidate for a page.
 pub(crate) async fn get(from: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
     let mut connection = Connection::open(from).await?;
-    connection.send(format!("GET {path} HTTP/1.1\r\nhost: {from}\r\n\r\n").as_bytes()).await?;
-    Ok(connection.body().to_vec())
+    let answer = connection.send(format!("GET {path} HTTP/1.1\r\nhost: {from}\r\n\r\n").as_bytes()).await?;
+    Ok(connection.body(&answer).to_vec())
 }

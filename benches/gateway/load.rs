@@ -22,7 +22,7 @@ use crate::{
     wire,
 };
 
-const WARMING: u8 = 0;
+/// The phases of a run; it begins with warming up, 0.
 const MEASURING: u8 = 1;
 const OVER: u8 = 2;
 /// How long answers may still take once a run is over.

@@ -9,8 +9,6 @@ use std::{
 use memchr::memmem;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
-/// How a chunked body ends, the end of its last chunk included.
-pub(crate) const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 /// What comes in a chunk of the mock before the time, in sixteen hexadecimal digits.
 pub(crate) const MARK: &[u8] = b"tok@";
 
@@ -45,6 +43,51 @@ pub(crate) async fn until(socket: &mut TcpStream, buffer: &mut Vec<u8>, bytes: u
         }
     }
     Ok(())
+}
+
+/// A chunked body, taken out of its frames as it comes: a proxy may cut and join chunks as it likes.
+#[derive(Default)]
+pub(crate) struct Unframed {
+    at: usize,
+    left: usize,
+    /// What has come of it.
+    pub(crate) body: Vec<u8>,
+    /// Whether that is all.
+    pub(crate) ended: bool,
+}
+
+impl Unframed {
+    /// Begins anew, with a body that begins there.
+    pub(crate) fn begin(&mut self, at: usize) {
+        self.body.clear();
+        (self.at, self.left, self.ended) = (at, 0, false);
+    }
+
+    /// Takes what is new of all that has been read; `None` where it ends in the middle of a chunk.
+    pub(crate) fn take(&mut self, raw: &[u8]) -> Option<()> {
+        while !self.ended {
+            let rest = raw.get(self.at..)?;
+            if self.left > 0 {
+                let part = rest.get(..self.left).unwrap_or(rest);
+                self.body.extend_from_slice(part);
+                (self.at, self.left) = (self.at + part.len(), self.left - part.len());
+                if self.left > 0 {
+                    return None;
+                }
+                // The end of the line after it, come or not.
+                self.at += 2;
+                continue;
+            }
+            let line = memmem::find(rest, b"\r\n")?;
+            self.left = usize::from_str_radix(std::str::from_utf8(&rest[..line]).ok()?, 16).ok()?;
+            if self.left == 0 {
+                rest.get(line + 2..line + 4)?;
+                self.ended = true;
+            }
+            self.at += line + 2;
+        }
+        Some(())
+    }
 }
 
 /// The value of `content-length`.
