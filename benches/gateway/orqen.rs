@@ -88,7 +88,8 @@ fn alone(command: &mut Command) -> &mut Command {
     names.filter(|name| name.to_string_lossy().starts_with("ORQEN_")).fold(command, Command::env_remove)
 }
 
-/// `orqen.toml`. No conversation is left unpruned for learning: the bench has few, and luck would decide.
+/// `orqen.toml`. No conversation is left unpruned for learning, for the bench has few, and luck would decide; nor because
+/// choosing took too long by the clock: on a busy core that happens, and what is not done costs nothing.
 fn configuration(folder: &Path, (address, mock): (SocketAddr, SocketAddr), governance: Governance) -> String {
     let store: PathBuf = folder.join("orqen.db");
     let policy = match governance {
@@ -102,6 +103,7 @@ fn configuration(folder: &Path, (address, mock): (SocketAddr, SocketAddr), gover
     format!(
         "[server]\nlisten = \"{address}\"\n[store]\nurl = \"sqlite://{}\"\nbootstrap = false\n[policy]\n{policy}\
          [limits]\nfailed_auth_per_minute = \"unlimited\"\n[pruning]\nmode = \"{mode}\"\nlearning_share = 0.0\n\
+         scoring_budget = \"200ms\"\nindexing_budget = \"1s\"\n\
          [[upstreams]]\nname = \"mock\"\nbase_url = \"http://{mock}/v1\"\nmodels = [\"gpt-*\"]\n",
         store.display()
     )

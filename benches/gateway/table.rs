@@ -262,7 +262,6 @@ impl Tables<'_> {
             );
             let _ = writeln!(text, "| {} | {cells} |", candidate.name);
         }
-        text.push('\n');
         text
     }
 }

@@ -275,7 +275,7 @@ pub(crate) fn tool(place: usize) -> Value {
         "name": format!("{service}_{verb}_{name}"),
         "description": format!("{does} {name} ({what}) in the {service} service. {outcome}"),
         "parameters": {"type": "object", "properties": {
-            "workspace": {"type": "string", "description": "The workspace to work in; the user's own if left out"},
+            "workspace": {"type": "string"},
             "status": {"type": "string", "enum": states, "description": format!("The state that the {name} is in")},
             first: {"type": "string", "description": format!("The {} of the {name}", first.replace('_', " "))},
             second: {"type": "string", "minLength": 1, "maxLength": 200},
