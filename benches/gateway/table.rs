@@ -88,7 +88,7 @@ impl Tables<'_> {
             return String::new();
         }
         let mut text = format!("\n## Closed loop, {CONNECTIONS} connections\n\n");
-        text.push_str("µs: processor time a request; busy: the share of core 0 that the candidate used (well below 100 % the load was the limit).\n\n");
+        text.push_str("µs: processor time a request; recording: what of it SQLite's threads take; busy: the share of core 0 that the candidate used (well below 100 % something else was the limit: the load, or other work on the machine).\n\n");
         head(
             &mut text,
             &[
