@@ -30,9 +30,9 @@ pub(crate) fn described(settings: &Settings) -> String {
     }
     text.push_str(
         "\nThe plain proxy passes everything through on Orqen's HTTP stack. `off`: a key without lists or limits, \
-         nothing pruned; `on`: both lists, all limits, pruning `safe`. Both record every request in SQLite and have \
-         metrics; neither can be switched off. The time limits of pruning are wide, or a busy core would have it skipped. Medians over rounds; ratios are of one round. Processor time is that of \
-         the candidate's whole process.\n",
+         nothing pruned; `on`: both lists, all limits, pruning `safe`, with wide time limits, since on a busy core it \
+         would else be skipped. Both record every request in SQLite and have metrics; neither can be switched off. \
+         Medians over rounds; ratios are of one round. Processor time is that of the candidate's whole process.\n",
     );
     text
 }

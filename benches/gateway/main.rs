@@ -12,7 +12,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to say")]
 #![allow(clippy::print_stdout, reason = "its figures are what it is for")]
-#![expect(clippy::disallowed_methods, reason = "it is a program of its own, with its own clock, tasks and environment")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it is a program of its own, with its own clock, tasks and environment"
+)]
 
 mod candidate;
 mod check;
