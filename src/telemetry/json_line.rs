@@ -52,11 +52,12 @@ struct Fields<'w, 'a> {
 
 impl Fields<'_, '_> {
     fn member(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        let mut write = || {
-            self.writer.write_str(",\"")?;
-            Escaped(self.writer).write_str(field.name())?;
-            self.writer.write_str("\":")?;
-            value(self.writer)
+        let writer = &mut *self.writer;
+        let write = || {
+            writer.write_str(",\"")?;
+            Escaped(writer).write_str(field.name())?;
+            writer.write_str("\":")?;
+            value(writer)
         };
         if self.result.is_ok() {
             self.result = write();
