@@ -78,7 +78,8 @@ impl Auditor {
         done
     }
 
-    async fn refused(&self, attempt: Attempt, failure: &Failure) {
+    /// Writes a refusal down, if it is one that tells something.
+    pub(super) async fn refused(&self, attempt: Attempt, failure: &Failure) {
         let Some(account_id) = attempt.account.filter(|_| tells(failure.reason())) else { return };
         let ask = limits::Ask {
             account: account_id,
@@ -87,23 +88,18 @@ impl Auditor {
             account_rules: Rules::UNLIMITED,
             now: self.clock.now(),
         };
-        let written = match self.limiter.admit(&ask).await {
-            Ok(_) => {
-                let refusal = Refusal {
-                    code: failure.reason().code().to_owned(),
-                    field: failure.param().map(str::to_owned),
-                    message: masked(failure.message()).chars().take(MESSAGE_MAX).collect(),
-                };
-                let Attempt { actor, action, key_id, .. } = attempt;
-                let deed = Deed { account_id, action, key_id, outcome: Outcome::Refused(refusal) };
-                let added = self.store.audit().add(&actor, deed).await;
-                added.inspect_err(
-                    |error| tracing::warn!(%error, "a refused attempt is not in the audit trail"),
-                )
-            }
-            Err(_) => return self.count(),
+        if self.limiter.admit(&ask).await.is_err() {
+            return self.count();
+        }
+        let refusal = Refusal {
+            code: failure.reason().code().to_owned(),
+            field: failure.param().map(str::to_owned),
+            message: masked(failure.message()).chars().take(MESSAGE_MAX).collect(),
         };
-        if written.is_err() {
+        let Attempt { actor, action, key_id, .. } = attempt;
+        let deed = Deed { account_id, action, key_id, outcome: Outcome::Refused(refusal) };
+        if let Err(error) = self.store.audit().add(&actor, deed).await {
+            tracing::warn!(%error, "a refused attempt is not in the audit trail");
             self.count();
         }
     }

@@ -5,11 +5,12 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, Utc};
 use prost::Message;
 use prost_types::{FieldMask, Timestamp};
+use uuid::Uuid;
 
 use crate::{
     domain::{
         generation::LivingSecret,
-        key::{Key, KeyStatus, Scope, Scopes, ToolMode},
+        key::{Key, KeyId, KeyStatus, Scope, Scopes, ToolMode},
         limits::{Limit, Limits},
         policy::{Account, Policy, PruneMode},
         secret::PlainSecret,
@@ -38,6 +39,21 @@ pub(super) fn time(field: &str, given: &Timestamp) -> Result<DateTime<Utc>, Viol
                 format!("{}s {}ns is no time between the years 1 and 9999", given.seconds, given.nanos),
             )
         })
+}
+
+/// The time that a caller gave to narrow a list, if he gave one.
+pub(super) fn filter_time(
+    violations: &mut Violations,
+    field: &str,
+    given: Option<&Timestamp>,
+) -> Option<DateTime<Utc>> {
+    given.and_then(|given| violations.collect(time(field, given)))
+}
+
+/// The key that a caller gave to narrow a list, if he gave one.
+pub(super) fn filter_key(violations: &mut Violations, given: Option<&str>) -> Option<KeyId> {
+    let none = |id| Violations::one("key_id", format!("{} is no id of a key", shown(id)));
+    given.and_then(|id| violations.collect(Uuid::parse_str(id).map(KeyId).map_err(|_| none(id))))
 }
 
 /// Whether a time is within the range of google.protobuf.Timestamp, which is that of RFC 3339.

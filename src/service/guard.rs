@@ -164,13 +164,12 @@ impl Guard {
             self.limit(&caller).await?;
         }
         let request_id = extensions.get::<RequestId>().copied();
-        let checked = requirement.check(&caller);
-        match action {
-            Some(action) => {
+        if let Err(failure) = requirement.check(&caller) {
+            if let Some(action) = action {
                 let attempt = Attempt::new(&caller, caller.actor(request_id), action);
-                self.auditor.heard(attempt, checked).await?;
+                self.auditor.refused(attempt, &failure).await;
             }
-            None => checked?,
+            return Err(failure);
         }
         let arrival = match COMPLETIONS.contains(&path) {
             true => {

@@ -2,15 +2,13 @@
 
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 use super::Keys;
 use crate::{
     domain::{
         audit::{Action, Event, FieldChange, Outcome, Refusal},
         caller::Caller,
-        key::KeyId,
-        violation::{Violations, shown},
+        violation::Violations,
     },
     proto::v1,
     service::{Failure, convert, guard::account, page::Page},
@@ -37,15 +35,9 @@ pub(in crate::service) fn events_of(
 ) -> Result<(Page, AuditPage), Violations> {
     let mut violations = Violations::new();
     let page = violations.collect(Page::parse(request.page_size, &request.page_token));
-    let key_id = request.key_id.as_deref().map(|id| {
-        let none = |_| Violations::one("key_id", format!("{} is no id of a key", shown(id)));
-        Uuid::parse_str(id).map(KeyId).map_err(none)
-    });
-    let key_id = violations.collect(key_id.transpose()).flatten();
-    let since = request.since.as_ref().map(|time| convert::time("since", time));
-    let since = violations.collect(since.transpose()).flatten();
-    let until = request.until.as_ref().map(|time| convert::time("until", time));
-    let until = violations.collect(until.transpose()).flatten();
+    let key_id = convert::filter_key(&mut violations, request.key_id.as_deref());
+    let since = convert::filter_time(&mut violations, "since", request.since.as_ref());
+    let until = convert::filter_time(&mut violations, "until", request.until.as_ref());
     let Some(page) = page.filter(|_| violations.as_slice().is_empty()) else { return Err(violations) };
     Ok((page, AuditPage { size: page.size + 1, before: page.last, key_id, since, until }))
 }

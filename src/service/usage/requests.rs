@@ -2,13 +2,11 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::Usage;
 use crate::{
     domain::{
         caller::Caller,
-        key::KeyId,
         request_id::RequestId,
         usage::{Ended, Record},
         violation::{Violations, shown},
@@ -93,22 +91,15 @@ pub(in crate::service) fn asked(
 
 fn filter(request: v1::ListRequestsRequest) -> Result<RecordFilter, Violations> {
     let mut violations = Violations::new();
-    let key_id = request.key_id.as_deref().map(|id| {
-        Uuid::parse_str(id)
-            .map(KeyId)
-            .map_err(|_| Violations::one("key_id", format!("{} is no id of a key", shown(id))))
-    });
-    let key_id = violations.collect(key_id.transpose()).flatten();
+    let key_id = convert::filter_key(&mut violations, request.key_id.as_deref());
     let status = request.status.map(|status| {
         u16::try_from(status).ok().filter(|status| (100..=599).contains(status)).ok_or_else(|| {
             Violations::one("status", format!("{status} is no HTTP status: give one from 100 to 599"))
         })
     });
     let status = violations.collect(status.transpose()).flatten();
-    let since = request.since.map(|time| convert::time("since", &time));
-    let since = violations.collect(since.transpose()).flatten();
-    let until = request.until.map(|time| convert::time("until", &time));
-    let until = violations.collect(until.transpose()).flatten();
+    let since = convert::filter_time(&mut violations, "since", request.since.as_ref());
+    let until = convert::filter_time(&mut violations, "until", request.until.as_ref());
     violations.into_result()?;
     Ok(RecordFilter { key_id, model: request.model, status, session: request.session, since, until })
 }
