@@ -30,7 +30,7 @@ use orqen::{
     limits::{Ask, RateLimiter, Rules},
     store::Store,
     tokens::Tokenizer,
-    usage::{self, Bounds, Spared, UsageRecorder},
+    usage::{self, Bounds, UsageRecorder},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -171,7 +171,7 @@ impl Books {
         pending.policy(1);
         pending.asked(Some("gpt-4o"), true);
         pending.upstream("openai");
-        pending.tools(ToolTally { input: 32, denied: 2, would_deny: 0, output: 8 }, Spared::default());
+        pending.tools(ToolTally { input: 32, denied: 2, would_deny: 0, output: 8 });
         pending.sent();
         pending.status(200);
         pending.piece();

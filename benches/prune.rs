@@ -40,7 +40,6 @@ const SETTINGS: Settings = Settings {
     cache_bytes: 64 * 1024 * 1024,
     conversations: 20_000,
     depth: 128,
-    seed: 7,
 };
 
 fn main() {

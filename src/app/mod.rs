@@ -32,7 +32,7 @@ use crate::{
     },
     clock::SharedClock,
     config::{Config, Environment, SavedTokensExceeded},
-    domain::chat_request::Bounds,
+    domain::chat_request::{Bounds, ToolArrays},
     limits::{FailedAuth, Load, LoadBounds},
     proto,
     prune::{self, Pruner},
@@ -120,11 +120,7 @@ impl App {
         ));
         let chat = Arc::new(ChatPipeline {
             client: UpstreamClient::new(Arc::clone(&clock)),
-            pruner: Arc::new(Pruner::new(prune::Settings::new(
-                &config.pruning,
-                config.limits.json_depth,
-                rand::Rng::next_u64(&mut rand::rng()),
-            ))),
+            pruner: Arc::new(Pruner::new(prune::Settings::new(&config.pruning, config.limits.json_depth))),
             prune_mode: config.pruning.enabled.then_some(config.pruning.mode),
             embedder,
             limiter,
@@ -135,6 +131,10 @@ impl App {
             told: service::chat_status,
             clock: Arc::clone(&clock),
             bounds: Bounds { depth: config.limits.json_depth },
+            arrays: ToolArrays::new(
+                config.pruning.cache_bytes as u64 / 2,
+                rand::Rng::next_u64(&mut rand::rng()),
+            ),
             counting: Arc::new(Semaphore::new(1)),
             catalog,
         });

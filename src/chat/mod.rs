@@ -30,12 +30,14 @@ use crate::{
     domain::{
         caller::Caller,
         chat_answer::AnswerGuard,
-        chat_request::{Bounds, ChatRequest, PermittedRequest, PreparedRequest, Refused},
+        chat_request::{
+            Bounds, ChatRequest, Familiar, PermittedRequest, PreparedRequest, Refused, ToolArrays, ToolSet,
+        },
         key::{AccountId, ToolMode},
         limits::{Limits, OwnLimits},
         policy::{Account, PruneMode},
         tool_health::ToolHealth,
-        usage::{Ended, Routing},
+        usage::{Ended, Routing, Saved},
     },
     limits::{self, Budget, RateLimiter, Requests, Rules, Standing},
     prune::{Ask, Likeness, Pruner, Ticket},
@@ -84,6 +86,8 @@ pub struct ChatPipeline {
     pub clock: SharedClock,
     /// What a request may be at most.
     pub bounds: Bounds,
+    /// The arrays of tools that were read before.
+    pub arrays: ToolArrays,
     /// Who may count tokens for an explanation: one at a time, since they are counted while somebody waits, and a
     /// hostile definition takes a core for a tenth of a second.
     pub counting: Arc<Semaphore>,
@@ -92,6 +96,7 @@ pub struct ChatPipeline {
 /// Who asks, how and when.
 struct Asked<'a> {
     caller: &'a Caller,
+    account: AccountId,
     headers: &'a HeaderMap,
     now: DateTime<Utc>,
     budget: Budget,
@@ -116,7 +121,7 @@ impl ChatPipeline {
             Ok(permit) => permit,
             Err(refusal) => return Err(self.failed(pending, refusal.into(), refusal.requests)),
         };
-        let asked = Asked { caller, headers, now, budget: permit.budget };
+        let asked = Asked { caller, account: policy.id, headers, now, budget: permit.budget };
         match self.forward(&asked, body, &mut pending).await {
             Ok(answer) => Ok(answer.metered(Running { pending, permit })),
             Err(error) => Err(self.failed(pending, error, permit.requests)),
@@ -141,7 +146,7 @@ impl ChatPipeline {
         body: Bytes,
         pending: &mut Pending,
     ) -> Result<answer::Unmetered, ChatError> {
-        let Asked { caller, headers, now, budget } = *asked;
+        let Asked { caller, account, headers, now, budget } = *asked;
         let spent = budget != Budget::Left;
         if spent && self.refuses_spent {
             self.limiter.refused_spent();
@@ -151,7 +156,8 @@ impl ChatPipeline {
         if let Some(session) = wish.session() {
             pending.session(session);
         }
-        let request = ChatRequest::parse(body, &self.bounds)?;
+        let familiar = Familiar { arrays: &self.arrays, owner: account.0 };
+        let request = ChatRequest::parse_familiar(body, &self.bounds, familiar)?;
         pending.asked(request.model(), request.stream());
         let route = self.catalog.resolve(request.model())?;
         pending.upstream(route.upstream.name());
@@ -159,7 +165,7 @@ impl ChatPipeline {
             .permit(caller.toollist(), caller.tool_mode(), route.upstream.tool_members())
             .inspect_err(|refused| {
                 if let Refused::ToolNotAllowed { tally, .. } = refused {
-                    pending.tools(*tally, Spared::default());
+                    pending.tools(*tally);
                 }
             })?;
         let mut ask = wish.ask(caller, self.prune_mode, now)?;
@@ -173,12 +179,12 @@ impl ChatPipeline {
         }
         let permitted = if route.upstream.tells_usage() { permitted.asking_usage() } else { permitted };
         let prepared = permitted.keep(&choice.selection, route.model.as_deref());
-        pending.tools(prepared.tally(), spared(&prepared));
+        pending.tools(prepared.tally());
         pending.routing(choice.routing);
         if choice.missed {
             pending.missed();
         }
-        let tokens_saved = self.known_tokens(&prepared);
+        let tokens_saved = self.saved(&prepared, pending);
         let pruned = Pruned { routing: choice.routing, skipped: choice.skipped, tokens_saved };
         pending.sent();
         let response = self.client.send(&route.upstream, &prepared, headers).await?;
@@ -214,11 +220,31 @@ impl ChatPipeline {
         }
     }
 
-    /// The tokens of what was removed and cut, where the writer of usage has counted it before, in the same parts.
-    fn known_tokens(&self, prepared: &PreparedRequest) -> Option<u64> {
-        let Spared { by_lists, by_pruning, slimmed } = spared(prepared);
-        let known = |part, json: &[Bytes]| self.tokenizer.known(part, json.iter().map(|json| &json[..]));
-        Some(known(Part::Whole, by_lists)? + known(Part::Whole, by_pruning)? + known(Part::Texts, slimmed)?)
+    /// Notes what was removed and cut. Gives its tokens where the writer of usage has counted them before; else it will.
+    fn saved(&self, prepared: &PreparedRequest, pending: &mut Pending) -> Option<u64> {
+        let known = self.known_tokens(prepared);
+        match known {
+            Some((lists, pruning)) => {
+                let tokens = |tokens| i64::try_from(tokens).unwrap_or(i64::MAX);
+                pending.saved(Saved { lists: tokens(lists), pruning: tokens(pruning) });
+            }
+            None => pending.spared(Spared {
+                by_lists: prepared.removed_by_lists().clone(),
+                by_pruning: prepared.removed_by_selection().clone(),
+                slimmed: prepared.slimmed().clone(),
+            }),
+        }
+        known.map(|(lists, pruning)| lists + pruning)
+    }
+
+    /// The tokens that the lists saved, and those that pruning did.
+    fn known_tokens(&self, prepared: &PreparedRequest) -> Option<(u64, u64)> {
+        let known = |part, set: &ToolSet| self.tokenizer.known_set(part, set);
+        let pruned = known(Part::Whole, prepared.removed_by_selection())?;
+        Some((
+            known(Part::Whole, prepared.removed_by_lists())?,
+            pruned + known(Part::Texts, prepared.slimmed())?,
+        ))
     }
 
     /// Where the limits of a caller stand, and those of its account as a whole. Takes nothing.
@@ -243,14 +269,6 @@ impl ChatPipeline {
     /// The models that requests may name.
     pub async fn models(&self) -> Vec<ModelInfo> {
         self.catalog.models().await
-    }
-}
-
-fn spared(prepared: &PreparedRequest) -> Spared<'_> {
-    Spared {
-        by_lists: prepared.removed_by_lists(),
-        by_pruning: prepared.removed_by_selection(),
-        slimmed: prepared.slimmed(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A chat request under the lists of a key: refused, or sent without any tool that they forbid.
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::{
     given::Given,
@@ -8,7 +9,7 @@ use super::{
     promises::{Sent, Whole},
 };
 use crate::domain::{
-    chat_request::{Bounds, ChatRequest, PreparedRequest, Selection, ToolMember},
+    chat_request::{Bounds, ChatRequest, Familiar, PreparedRequest, Selection, ToolArrays, ToolMember},
     key::ToolMode,
 };
 
@@ -55,7 +56,14 @@ fn mode(given: &Given<'_>) -> ToolMode {
 }
 
 fn prepared(given: &Given<'_>, members: &[ToolMember], selection: &Selection) -> Option<PreparedRequest> {
-    let request = ChatRequest::parse(Bytes::copy_from_slice(given.rest), &BOUNDS).ok()?;
+    let fresh = ChatRequest::parse(Bytes::copy_from_slice(given.rest), &BOUNDS);
+    // Its arrays of tools were read before, at another place: nothing may depend on it.
+    let arrays = ToolArrays::eager();
+    let familiar = Familiar { arrays: &arrays, owner: Uuid::nil() };
+    let _ = ChatRequest::parse_familiar([b" ", given.rest].concat().into(), &BOUNDS, familiar);
+    let known = ChatRequest::parse_familiar(Bytes::copy_from_slice(given.rest), &BOUNDS, familiar);
+    assert_eq!(known.as_ref().err(), fresh.as_ref().err(), "what is familiar is read otherwise");
+    let request = known.ok()?;
     let verdicts = request.verdicts(&given.lists.toollist, members);
     let permitted = request.permit(&given.lists.toollist, mode(given), members);
     let Ok(permitted) = permitted else { return None };

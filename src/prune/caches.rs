@@ -1,6 +1,6 @@
 //! Tools and indexes by the hash of what they were read from, bounded by their size in memory.
 //!
-//! The hash has 128 bits and a seed of its own for each process, so that nobody can make two definitions that share
+//! The hash has 128 bits and a seed of its own for each process (`ToolArrays`), so that nobody can make two definitions that share
 //! one. Were it to happen all the same, a tool would be chosen by the words of another: a worse choice among tools
 //! that are all permitted, and nothing else.
 
@@ -10,7 +10,7 @@ use std::{
 };
 
 use moka::sync::Cache;
-use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::{index::Index, tool::Tool};
 use crate::domain::chat_request::OfferedTool;
@@ -37,7 +37,6 @@ pub(super) enum Keep {
 /// What was read before.
 #[derive(Debug)]
 pub(super) struct Caches {
-    seed: u64,
     depth: usize,
     tools: Cache<u128, Arc<Tool>>,
     sets: Cache<u128, Arc<Index>>,
@@ -46,10 +45,9 @@ pub(super) struct Caches {
 impl Caches {
     /// Empty caches that hold so many bytes together: a third in tools, the rest in indexes over them. JSON is read as
     /// deep as `depth`.
-    pub(super) fn new(bytes: u64, seed: u64, depth: usize) -> Self {
+    pub(super) fn new(bytes: u64, depth: usize) -> Self {
         let weigh = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         Self {
-            seed,
             depth,
             tools: Cache::builder()
                 .weigher(move |_, tool: &Arc<Tool>| weigh(tool.bytes()))
@@ -64,7 +62,7 @@ impl Caches {
 
     /// The hashes of these tools' definitions, and of the set that they are.
     pub(super) fn hashes(&self, tools: &[OfferedTool<'_>]) -> Hashes {
-        let each: Vec<u128> = tools.iter().map(|tool| xxh3_128_with_seed(tool.json, self.seed)).collect();
+        let each: Vec<u128> = tools.iter().map(OfferedTool::digest).collect();
         let mut all = Vec::with_capacity(each.len() * 16);
         each.iter().for_each(|hash| all.extend_from_slice(&hash.to_le_bytes()));
         Hashes { set: xxh3_128(&all), each }

@@ -183,13 +183,11 @@ pub struct Settings {
     pub conversations: u64,
     /// How deep JSON may nest: what the request itself was read with.
     pub depth: usize,
-    /// A number that nobody outside knows.
-    pub seed: u64,
 }
 
 impl Settings {
     /// As configured.
-    pub fn new(config: &config::Pruning, depth: usize, seed: u64) -> Self {
+    pub fn new(config: &config::Pruning, depth: usize) -> Self {
         Self {
             least_tools: config.least_tools,
             least_tokens: config.least_tokens,
@@ -200,7 +198,6 @@ impl Settings {
             cache_bytes: config.cache_bytes as u64,
             conversations: config.conversations as u64,
             depth,
-            seed,
         }
     }
 }
@@ -223,7 +220,7 @@ impl Pruner {
     /// A pruner that has seen nothing yet.
     pub fn new(settings: Settings) -> Self {
         Self {
-            caches: Caches::new(settings.cache_bytes, settings.seed, settings.depth),
+            caches: Caches::new(settings.cache_bytes, settings.depth),
             pins: Pins::new(settings.conversations),
             learned: Learned::new(),
             health: Health::new(),

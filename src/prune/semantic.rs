@@ -51,7 +51,7 @@ impl<'a> Question<'a> {
 
     /// What is to be compared of the tool at this place: its name, its description and its examples.
     pub fn tool_text(&self, place: usize) -> String {
-        self.tools.get(place).map(|tool| tool_text(tool, self.depth)).unwrap_or_default()
+        self.tools.get(place).map(|tool| tool_text(tool.name, tool.json, self.depth)).unwrap_or_default()
     }
 }
 
@@ -106,11 +106,10 @@ fn product(one: &[f32], other: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-fn tool_text(tool: &OfferedTool<'_>, depth: usize) -> String {
+fn tool_text(name: &str, json: &[u8], depth: usize) -> String {
     // Models know words and not identifiers.
-    let mut text: String =
-        tool.name.chars().map(|c| if matches!(c, '_' | '-' | '.') { ' ' } else { c }).collect();
-    if let Ok(mut scan) = Scanner::new(tool.json, depth) {
+    let mut text: String = name.chars().map(|c| if matches!(c, '_' | '-' | '.') { ' ' } else { c }).collect();
+    if let Ok(mut scan) = Scanner::new(json, depth) {
         // What is read before something odd stays read.
         let _ = definition(&mut scan, &mut text, 0);
     }
@@ -171,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_tool_is_its_name_in_words_its_description_and_its_examples_cut_to_a_bound() {
-        let text = |json: &str| tool_text(&OfferedTool { name: "get_my.weather", json: json.as_bytes() }, 64);
+        let text = |json: &str| tool_text("get_my.weather", json.as_bytes(), 64);
         let json = r#"{"type":"function","function":{"parameters":{"description":"no"},"description":"Reads \"it\"",
             "x-orqen-examples":["Is it wet?",7,{"description":"no"}]}}"#;
         assert_eq!(text(json), "get my weather: Reads \"it\": Is it wet?");

@@ -25,7 +25,6 @@ const SETTINGS: Settings = Settings {
     cache_bytes: 64 * 1024 * 1024,
     conversations: 1000,
     depth: 128,
-    seed: 7,
 };
 
 const ASK: Ask<'static> = Ask {

@@ -11,7 +11,7 @@ use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::domain::chat_request::slimmed;
+use crate::domain::chat_request::{TokenCounts, ToolSet, slimmed};
 
 /// How many definitions are remembered: about 15 MB.
 const REMEMBERED: u64 = 100_000;
@@ -66,6 +66,21 @@ impl Part {
         }
     }
 
+    /// What is remembered with the definition itself.
+    fn noted(self, tokens: &TokenCounts) -> Option<u32> {
+        match self {
+            Self::Whole => tokens.whole(),
+            Self::Texts => tokens.texts(),
+        }
+    }
+
+    fn note(self, tokens: &TokenCounts, count: u32) {
+        match self {
+            Self::Whole => tokens.set_whole(count),
+            Self::Texts => tokens.set_texts(count),
+        }
+    }
+
     /// How much text is given to the tokenizer for it, at most.
     fn cost(self, json: &[u8]) -> usize {
         let texts = match self {
@@ -102,6 +117,26 @@ impl Tokenizer {
     /// be off by a token, and beyond 64 KiB the density of the first 64 KiB is taken for the rest.
     pub fn count(&self, json: &[u8]) -> u32 {
         self.counts.get_with(Part::Whole.key(json), || fresh_count(json))
+    }
+
+    /// The tokens of this part of a set of tools, as `sum` has it. What was counted is noted with the definitions.
+    pub fn sum_set(&self, part: Part, set: &ToolSet) -> u64 {
+        if let Some(sum) = noted(part, set) {
+            return sum;
+        }
+        let sum = self.sum(part, set.definitions().map(|definition| definition.json));
+        for definition in set.definitions() {
+            if let Some(count) = self.counts.get(&part.key(definition.json)) {
+                part.note(definition.tokens, count);
+            }
+        }
+        sum
+    }
+
+    /// The tokens of this part of a set of tools, where all of it was counted before: an addition where that is noted with
+    /// the definitions, else the hash of them.
+    pub fn known_set(&self, part: Part, set: &ToolSet) -> Option<u64> {
+        noted(part, set).or_else(|| self.known(part, set.definitions().map(|definition| definition.json)))
     }
 
     /// The tokens of this part of all definitions that one request lost. At most 256 KiB of them that were never seen
@@ -201,6 +236,11 @@ impl Default for Tokenizer {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What is noted with the definitions of a set, if it is with all of them.
+fn noted(part: Part, set: &ToolSet) -> Option<u64> {
+    set.definitions().map(|definition| part.noted(definition.tokens).map(u64::from)).sum()
 }
 
 fn fresh_count(json: &[u8]) -> u32 {

@@ -1,14 +1,14 @@
 //! The record of a request that is under way: a value that travels with the request, so that there is exactly
 //! one record however it ends, also when nobody says how.
 
-use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 
-use super::{UsageRecorder, recorder::Removed};
+use super::UsageRecorder;
 use crate::domain::{
+    chat_request::ToolSet,
     key::Generation,
     secret::masked,
-    usage::{Ended, Latency, Record, Routing, Tokens, ToolTally},
+    usage::{Ended, Latency, Record, Routing, Saved, Tokens, ToolTally},
 };
 
 /// The longest text of a record, in bytes.
@@ -16,15 +16,15 @@ const TEXT_MAX: usize = 256;
 /// What the client of a request that panicked is told.
 const PANICKED: u16 = 500;
 
-/// The definitions that a provider was spared, as JSON.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Spared<'a> {
+/// The definitions that a provider was spared and whose tokens are still to be counted.
+#[derive(Debug, Clone, Default)]
+pub struct Spared {
     /// Those that the key's lists removed.
-    pub by_lists: &'a [Bytes],
+    pub by_lists: ToolSet,
     /// Those that pruning removed.
-    pub by_pruning: &'a [Bytes],
+    pub by_pruning: ToolSet,
     /// Those that pruning cut, as they were before.
-    pub slimmed: &'a [Bytes],
+    pub slimmed: ToolSet,
 }
 
 /// The record of a request that was let in and has not ended.
@@ -44,13 +44,13 @@ pub struct Pending {
 #[derive(Debug)]
 struct Open {
     record: Record,
-    removed: Removed,
+    spared: Spared,
     sent: Option<DateTime<Utc>>,
 }
 
 impl Pending {
     pub(super) fn new(recorder: UsageRecorder, record: Record) -> Self {
-        let open = Open { record, removed: Removed::default(), sent: None };
+        let open = Open { record, spared: Spared::default(), sent: None };
         Self { recorder, open: Some(open) }
     }
 
@@ -87,16 +87,20 @@ impl Pending {
         self.note(|record| record.upstream = Some(cut(name)));
     }
 
-    /// Notes what became of the tools. Their JSON is copied: slices would keep the request's whole buffer, up to 32 MiB,
-    /// for as long as the answer streams and the record waits.
-    pub fn tools(&mut self, tally: ToolTally, spared: Spared<'_>) {
+    /// Notes what became of the tools.
+    pub fn tools(&mut self, tally: ToolTally) {
+        self.note(|record| record.tools = tally);
+    }
+
+    /// Notes the tokens of the definitions that the provider was spared, where they are known.
+    pub fn saved(&mut self, saved: Saved) {
+        self.note(|record| record.saved = saved);
+    }
+
+    /// Has them counted by the writer, where they are not.
+    pub fn spared(&mut self, spared: Spared) {
         if let Some(open) = &mut self.open {
-            open.record.tools = tally;
-            open.removed = Removed {
-                by_lists: detached(spared.by_lists),
-                by_pruning: detached(spared.by_pruning),
-                slimmed: detached(spared.slimmed),
-            };
+            open.spared = spared;
         }
     }
 
@@ -158,7 +162,7 @@ impl Pending {
     }
 
     fn settle(&mut self, ended: Ended, status: Option<u16>) {
-        let Some(Open { mut record, removed, sent }) = self.open.take() else { return };
+        let Some(Open { mut record, spared, sent }) = self.open.take() else { return };
         let now = self.recorder.now();
         let total_us = micros(record.at, now);
         let upstream_us = sent.map(|sent| micros(sent, now).min(total_us));
@@ -166,7 +170,7 @@ impl Pending {
             Latency { total_us, upstream_us, own_us: total_us - upstream_us.unwrap_or(0), ..record.latency };
         record.ended = ended;
         record.status = record.status.or(status);
-        self.recorder.record(record, removed);
+        self.recorder.record(record, spared);
     }
 }
 
@@ -193,27 +197,9 @@ fn own_words(text: &str) -> String {
     cut(&masked(&text[..text.floor_char_boundary(2 * TEXT_MAX)]))
 }
 
-/// The same texts in one buffer of their own.
-fn detached(texts: &[Bytes]) -> Vec<Bytes> {
-    let mut buffer = BytesMut::with_capacity(texts.iter().map(Bytes::len).sum());
-    texts.iter().for_each(|text| buffer.extend_from_slice(text));
-    let mut buffer = buffer.freeze();
-    texts.iter().map(|text| buffer.split_to(text.len())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn detached_texts_are_the_same_and_share_no_memory_with_the_request() {
-        let request = Bytes::from_static(b"one two three");
-        let texts = [request.slice(0..3), request.slice(3..3), request.slice(8..)];
-        let copies = detached(&texts);
-        assert_eq!(copies, texts);
-        assert!(!request.as_ptr_range().contains(&copies[0].as_ptr()));
-        assert!(detached(&[]).is_empty());
-    }
 
     #[test]
     fn a_long_text_is_cut_between_two_characters() {

@@ -11,14 +11,13 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
-use super::{Bounds, Pending};
+use super::{Bounds, Pending, Spared};
 use crate::{
     clock::SharedClock,
-    domain::{key::Generation, usage::Record},
+    domain::{chat_request::ToolSet, key::Generation, usage::Record},
 };
 
 /// How many secrets' times of last use may wait. Beyond it a time is left out: the next use says it again.
@@ -47,16 +46,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) record: Record,
-    pub(super) removed: Removed,
+    pub(super) spared: Spared,
     _charge: Option<Charge>,
-}
-
-/// The JSON of the tools that were removed from a request or cut, for the tokenizer.
-#[derive(Debug, Default)]
-pub(super) struct Removed {
-    pub(super) by_lists: Vec<Bytes>,
-    pub(super) by_pruning: Vec<Bytes>,
-    pub(super) slimmed: Vec<Bytes>,
 }
 
 /// A share of the bytes that may wait.
@@ -86,13 +77,13 @@ impl UsageRecorder {
     }
 
     /// Takes a record, or counts it as dropped when too many wait.
-    pub(super) fn record(&self, record: Record, mut removed: Removed) {
-        let charge = Charge::take(&self.shared, removed.bytes());
+    pub(super) fn record(&self, record: Record, mut spared: Spared) {
+        let charge = Charge::take(&self.shared, spared.held());
         if charge.is_none() {
-            removed = Removed::default();
+            spared = Spared::default();
             self.shared.uncounted(1);
         }
-        if self.queue.try_send(Queued { record, removed, _charge: charge }).is_err() {
+        if self.queue.try_send(Queued { record, spared, _charge: charge }).is_err() {
             self.shared.dropped(1);
         }
     }
@@ -158,17 +149,18 @@ impl Shared {
     }
 }
 
-impl Removed {
+impl Spared {
     pub(super) fn is_empty(&self) -> bool {
-        self.all().next().is_none()
+        self.sets().iter().all(|set| set.is_empty())
     }
 
-    fn bytes(&self) -> usize {
-        self.all().map(Bytes::len).sum()
+    /// The bytes that it keeps in memory.
+    fn held(&self) -> usize {
+        ToolSet::held(self.sets())
     }
 
-    fn all(&self) -> impl Iterator<Item = &Bytes> {
-        self.by_lists.iter().chain(&self.by_pruning).chain(&self.slimmed)
+    fn sets(&self) -> [&ToolSet; 3] {
+        [&self.by_lists, &self.by_pruning, &self.slimmed]
     }
 }
 

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -18,6 +17,7 @@ use super::{Bounds, Parts, Pending, Spared, UsageRecorder, writer::Pace};
 use crate::{
     clock::ManualClock,
     domain::{
+        chat_request::ToolSet,
         key::{AccountId, Generation, KeyId},
         request_id::RequestId,
         usage::{Batch, Ended, Latency, Record, Routing, Saved, ToolTally, Totals},
@@ -29,8 +29,9 @@ const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
 const KEY: KeyId = KeyId(Uuid::from_u128(2));
 const SECRET: Generation = Generation { key_id: KEY, number: 1 };
 const OTHER_KEY: KeyId = KeyId(Uuid::from_u128(3));
-const WEATHER: &[u8] = br#"{"type":"function","function":{"name":"get_weather"}}"#;
-const WORDY: &[u8] = br#"{"name":"a","description":"Does a thing well. And a lot more than that."}"#;
+const WEATHER: &str = r#"{"type":"function","function":{"name":"get_weather"}}"#;
+const EMPTY: &str = r#"{"name":"e"}"#;
+const WORDY: &str = r#"{"name":"a","description":"Does a thing well. And a lot more than that."}"#;
 
 fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_772_366_400, 0).unwrap()
@@ -185,7 +186,8 @@ async fn records_are_added_up_by_key_and_day_and_their_tokens_counted() {
     let next_day = noon() + TimeDelta::hours(12);
     for (key, at) in [(KEY, noon()), (KEY, noon()), (OTHER_KEY, noon()), (KEY, next_day)] {
         let mut request = books.recorder.begin(begun(Some(key), at));
-        request.tools(tally(), Spared { by_lists: &[Bytes::from_static(WEATHER)], ..Spared::default() });
+        request.tools(tally());
+        request.spared(Spared { by_lists: ToolSet::of(&[WEATHER]), ..Spared::default() });
         request.end(Ended::Complete);
     }
     books.recorder.begin(begun(None, noon())).end(Ended::Error);
@@ -195,7 +197,7 @@ async fn records_are_added_up_by_key_and_day_and_their_tokens_counted() {
     let places: Vec<_> = rows.iter().map(|row| (row.key_id, row.day)).collect();
     let (today, tomorrow) = (noon().date_naive(), next_day.date_naive());
     assert_eq!(places, [(None, today), (Some(KEY), today), (Some(KEY), tomorrow), (Some(OTHER_KEY), today)]);
-    let tokens = i64::from(Tokenizer::new().count(WEATHER));
+    let tokens = i64::from(Tokenizer::new().count(WEATHER.as_bytes()));
     let twice = Totals {
         complete: 2,
         tools_input: 6,
@@ -235,34 +237,41 @@ async fn what_overflows_is_counted_and_nothing_waits() {
     assert_eq!(books.recorder.dropped(), 7, "after the stop");
 }
 
+/// The bytes that a set of this one tool holds.
+fn held(tool: &str) -> usize {
+    ToolSet::held([&ToolSet::of(&[tool]), &ToolSet::default(), &ToolSet::default()])
+}
+
 #[tokio::test]
 async fn definitions_beyond_the_byte_bound_are_not_counted_but_the_request_is() {
-    let bounds = Bounds { bytes: WEATHER.len(), ..Bounds::default() };
+    let bounds = Bounds { bytes: held(WEATHER), ..Bounds::default() };
     let books = Bookkeeping::with(bounds, Ledger::default());
     for _ in 0..3 {
         let mut request = books.begin();
-        request.tools(tally(), Spared { by_lists: &[Bytes::from_static(WEATHER)], ..Spared::default() });
+        request.tools(tally());
+        request.spared(Spared { by_lists: ToolSet::of(&[WEATHER]), ..Spared::default() });
         request.end(Ended::Complete);
     }
     assert_eq!(books.recorder.uncounted(), 2);
     books.stop().await;
     let totals = books.ledger.totals();
     assert_eq!((totals.complete, totals.tools_denied), (3, 3));
-    assert_eq!(totals.tokens_saved, i64::from(Tokenizer::new().count(WEATHER)));
+    assert_eq!(totals.tokens_saved, i64::from(Tokenizer::new().count(WEATHER.as_bytes())));
 }
 
 #[tokio::test]
 async fn bytes_are_given_back_when_their_records_are_done_or_refused() {
-    let bounds = Bounds { records: 1, bytes: 2 * WEATHER.len(), ..Bounds::default() };
+    let bounds = Bounds { records: 1, bytes: 2 * held(WEATHER), ..Bounds::default() };
     let clock = Arc::new(ManualClock::at(noon()));
     let (recorder, mut queue, shared) = UsageRecorder::open(bounds, clock);
     for _ in 0..3 {
         let mut request = recorder.begin(begun(None, noon()));
-        request.tools(tally(), Spared { by_lists: &[Bytes::from_static(WEATHER)], ..Spared::default() });
+        request.tools(tally());
+        request.spared(Spared { by_lists: ToolSet::of(&[WEATHER]), ..Spared::default() });
         request.end(Ended::Complete);
     }
     assert_eq!((recorder.dropped(), recorder.uncounted()), (2, 0));
-    assert_eq!(shared.held(), WEATHER.len());
+    assert_eq!(shared.held(), held(WEATHER));
     drop(queue.recv().await);
     assert_eq!(shared.held(), 0);
 }
@@ -272,7 +281,8 @@ async fn a_clean_stop_loses_nothing() {
     let books = Bookkeeping::start();
     for _ in 0..5_000 {
         let mut request = books.begin();
-        request.tools(tally(), Spared { by_lists: &[Bytes::from_static(WEATHER)], ..Spared::default() });
+        request.tools(tally());
+        request.spared(Spared { by_lists: ToolSet::of(&[WEATHER]), ..Spared::default() });
         request.end(Ended::Complete);
     }
     books.recorder.used(SECRET, noon());
@@ -409,8 +419,9 @@ async fn a_record_says_what_was_noted_and_its_latencies_add_up() {
     request.session("s");
     request.policy(3);
     request.upstream("openai");
-    let [weather, empty, wordy] = [WEATHER, b"{}", WORDY].map(|json| [Bytes::from_static(json)]);
-    request.tools(tally(), Spared { by_lists: &weather, by_pruning: &empty, slimmed: &wordy });
+    let [by_lists, by_pruning, slimmed] = [WEATHER, EMPTY, WORDY].map(|json| ToolSet::of(&[json]));
+    request.tools(tally());
+    request.spared(Spared { by_lists, by_pruning, slimmed });
     request.routing(Some(Routing::Keyword));
     advance(5);
     request.sent();
@@ -430,9 +441,9 @@ async fn a_record_says_what_was_noted_and_its_latencies_add_up() {
     let latency = Latency { total_us: 1_105, upstream_us: Some(1_100), own_us: 5, first_byte_us: Some(105) };
     assert_eq!(record.latency, latency);
     let tokenizer = Tokenizer::new();
-    let tokens = |json| i64::from(tokenizer.count(json));
-    let cut = tokens(WORDY) - tokens(br#"{"name":"a","description":"Does a thing well."}"#);
-    let pruning = tokens(b"{}") + cut;
+    let tokens = |json: &str| i64::from(tokenizer.count(json.as_bytes()));
+    let cut = tokens(WORDY) - tokens(r#"{"name":"a","description":"Does a thing well."}"#);
+    let pruning = tokens(EMPTY) + cut;
     assert_eq!(record.saved, Saved { pruning, lists: tokens(WEATHER) });
     assert_eq!((record.status, record.called, record.recall_misses), (Some(200), 2, 2));
     assert_eq!((record.policy_revision, record.routing), (Some(3), Some(Routing::Keyword)));

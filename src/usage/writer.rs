@@ -11,8 +11,8 @@ use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    OnCounted,
-    recorder::{Queued, Removed, Shared},
+    OnCounted, Spared,
+    recorder::{Queued, Shared},
     rollup::{Added, Rollup},
 };
 use crate::{
@@ -156,15 +156,15 @@ where
 
     /// Has the tokens of some records counted; adds them up at once where there is nothing to count.
     fn count(&mut self, mut records: Vec<Queued>) -> Option<Counting> {
-        let removed: Vec<Removed> =
-            records.iter_mut().map(|queued| std::mem::take(&mut queued.removed)).collect();
-        if removed.iter().all(Removed::is_empty) {
+        let spared: Vec<Spared> =
+            records.iter_mut().map(|queued| std::mem::take(&mut queued.spared)).collect();
+        if spared.iter().all(Spared::is_empty) {
             records.into_iter().for_each(|queued| self.add(queued.record));
             return None;
         }
         let tokenizer = Arc::clone(&self.tokenizer);
         let tokens =
-            tokio::task::spawn_blocking(move || removed.iter().map(|one| saved(&tokenizer, one)).collect());
+            tokio::task::spawn_blocking(move || spared.iter().map(|one| saved(&tokenizer, one)).collect());
         Some(Counting { records, tokens })
     }
 
@@ -176,7 +176,13 @@ where
             self.shared.uncounted(records.len() as u64);
             vec![Saved::default(); records.len()]
         });
-        for (queued, saved) in records.into_iter().zip(tokens) {
+        for (queued, counted) in records.into_iter().zip(tokens) {
+            // Of a record there are those that were known, or those that were to be counted.
+            let known = queued.record.saved;
+            let saved = Saved {
+                pruning: known.pruning.saturating_add(counted.pruning),
+                lists: known.lists.saturating_add(counted.lists),
+            };
             self.add(Record { saved, ..queued.record });
         }
     }
@@ -281,14 +287,12 @@ where
 }
 
 /// The tokens of what was removed and cut.
-fn saved(tokenizer: &Tokenizer, removed: &Removed) -> Saved {
-    let sum = |part, texts: &[bytes::Bytes]| {
-        i64::try_from(tokenizer.sum(part, texts.iter().map(|json| &json[..]))).unwrap_or(i64::MAX)
-    };
-    let cut = sum(Part::Texts, &removed.slimmed);
+fn saved(tokenizer: &Tokenizer, spared: &Spared) -> Saved {
+    let sum = |part, set| i64::try_from(tokenizer.sum_set(part, set)).unwrap_or(i64::MAX);
+    let cut = sum(Part::Texts, &spared.slimmed);
     Saved {
-        pruning: sum(Part::Whole, &removed.by_pruning).saturating_add(cut),
-        lists: sum(Part::Whole, &removed.by_lists),
+        pruning: sum(Part::Whole, &spared.by_pruning).saturating_add(cut),
+        lists: sum(Part::Whole, &spared.by_lists),
     }
 }
 

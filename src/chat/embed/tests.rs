@@ -139,7 +139,7 @@ fn request(tools: std::ops::Range<usize>, text: &str) -> PermittedRequest {
 async fn likeness(embedder: &Embedder, request: &PermittedRequest) -> Option<Likeness> {
     let mut config = Config::from_toml("", &Environment::default()).unwrap().config.pruning;
     (config.least_tokens, config.learning_share) = (0, 0.0);
-    let pruner = Pruner::new(prune::Settings::new(&config, 64, 1));
+    let pruner = Pruner::new(prune::Settings::new(&config, 64));
     let ask = Ask {
         account: AccountId(Uuid::nil()),
         key: None,

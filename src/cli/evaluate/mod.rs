@@ -170,7 +170,6 @@ impl Evaluation {
             cache_bytes: 256 * 1024 * 1024,
             conversations: 1_000_000,
             depth: DEPTH,
-            seed: 0,
         };
         Self {
             pruner: Pruner::new(settings),

@@ -3,8 +3,8 @@
 use super::{
     Malformed,
     governed::{Path, Said, object, string},
-    shape::{CHOICE_WORDS, Choice, Listed},
-    tool::{Naming, Part, Place, Tool, tools},
+    shape::{CHOICE_WORDS, Choice, Listed, Tools},
+    tool::{Naming, Part, Place, tools},
 };
 use crate::domain::{
     json::{Kind, Scanner},
@@ -62,7 +62,7 @@ pub(super) fn function_call(scan: &mut Scanner<'_>, path: Path<'_>) -> Result<Ch
 #[derive(Debug, Default)]
 struct List<'a> {
     mode: Option<Said<'a>>,
-    tools: Option<Vec<Tool>>,
+    tools: Option<Tools>,
 }
 
 impl<'a> List<'a> {
@@ -75,7 +75,7 @@ impl<'a> List<'a> {
         if scan.kind()? == Kind::Null {
             scan.skip()?;
         } else {
-            self.tools = Some(tools(scan, Path::Member(&path, "tools"), Place::Tools)?);
+            self.tools = Some(tools(scan, (Path::Member(&path, "tools"), Place::Tools), None)?);
         }
         Ok(())
     }

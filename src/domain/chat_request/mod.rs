@@ -6,8 +6,10 @@
 //! known bug of gateways. Until `keep`, deciding only marks; the body is spliced once, and what stays in it keeps
 //! its bytes. Which tools a key may use is `toollist`'s business, what JSON is `json`'s.
 
+mod array;
 mod brought;
 mod choice;
+mod familiar;
 mod governed;
 mod members;
 mod permit;
@@ -20,12 +22,16 @@ mod tool;
 mod trim;
 mod verdict;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::domain::{json::Scanner, key::ToolMode, toollist::Toollist, usage::ToolTally};
 use permit::Barred;
-use shape::{Choice, Root, Shape};
+use shape::{Choice, Root, Shape, Tools};
 
+pub use array::{Definition, TokenCounts, ToolArray, ToolSet};
+pub use familiar::{Familiar, ToolArrays};
 pub use trim::sentence_end;
 pub use verdict::{Bar, ToolVerdict};
 
@@ -83,7 +89,13 @@ pub struct ChatRequest {
 impl ChatRequest {
     /// Reads a body in one pass: the whole of it is valid JSON, and what decides about tools is unambiguous.
     pub fn parse(body: Bytes, bounds: &Bounds) -> Result<Self, Malformed> {
-        let shape = read::root(Scanner::new(&body, bounds.depth)?)?;
+        let shape = read::root(Scanner::new(&body, bounds.depth)?, None)?;
+        Ok(Self { body, shape })
+    }
+
+    /// The same, where arrays of tools that were read before need not be read again.
+    pub fn parse_familiar(body: Bytes, bounds: &Bounds, familiar: Familiar<'_>) -> Result<Self, Malformed> {
+        let shape = read::root(Scanner::new(&body, bounds.depth)?, Some(familiar))?;
         Ok(Self { body, shape })
     }
 
@@ -148,6 +160,15 @@ pub struct OfferedTool<'a> {
     pub name: &'a str,
     /// Its JSON, as the client wrote it.
     pub json: &'a [u8],
+    array: &'a ToolArray,
+    place: usize,
+}
+
+impl OfferedTool<'_> {
+    /// A hash of its JSON, with a seed that nobody outside knows. Of an array that was read before it is remembered.
+    pub fn digest(&self) -> u128 {
+        self.array.digest(self.place)
+    }
 }
 
 /// A request whose tools may all be used. Only `ChatRequest::permit` makes one.
@@ -220,12 +241,18 @@ impl PermittedRequest {
     /// The tools that are left, in the client's order (`tools`, then `functions`). Tool members such as
     /// `web_search_options` are not among them: they have no definition to prune.
     pub fn tools(&self) -> Vec<OfferedTool<'_>> {
-        self.permitted()
-            .map(|tool| OfferedTool {
-                name: tool.names.first.read(&self.body),
-                json: tool.span.of(&self.body),
-            })
-            .collect()
+        let mut offered = Vec::with_capacity(self.shape.tools.len() + self.shape.functions.len());
+        for (tools, barred) in self.arrays() {
+            let Some(array) = tools.array.as_deref() else { continue };
+            let permitted = tools.all().iter().enumerate().zip(barred.iter()).filter(|(_, barred)| !**barred);
+            offered.extend(permitted.map(|((place, tool), _)| OfferedTool {
+                name: tools.first_name(tool),
+                json: array.definition(place).json,
+                array,
+                place,
+            }));
+        }
+        offered
     }
 
     /// The JSON of each message, in order; none where `messages` is no array.
@@ -278,10 +305,14 @@ impl PermittedRequest {
         prepare::prepare(self, selection, model)
     }
 
-    fn permitted(&self) -> impl Iterator<Item = &tool::Tool> {
-        let tools = self.shape.tools.iter().zip(&self.barred.tools);
-        let functions = self.shape.functions.iter().zip(&self.barred.functions);
-        tools.chain(functions).filter(|(_, barred)| !**barred).map(|(tool, _)| tool)
+    /// The arrays of tools, each with what the lists took out of it.
+    fn arrays(&self) -> [(&Tools, &Arc<[bool]>); 2] {
+        [(&self.shape.tools, &self.barred.tools), (&self.shape.functions, &self.barred.functions)]
+    }
+
+    /// How many tools are left.
+    fn permitted(&self) -> usize {
+        self.arrays().into_iter().flat_map(|(_, barred)| barred.iter()).filter(|barred| !**barred).count()
     }
 }
 
@@ -290,9 +321,9 @@ impl PermittedRequest {
 pub struct PreparedRequest {
     body: Bytes,
     tally: ToolTally,
-    removed_by_lists: Vec<Bytes>,
-    removed_by_selection: Vec<Bytes>,
-    slimmed: Vec<Bytes>,
+    removed_by_lists: ToolSet,
+    removed_by_selection: ToolSet,
+    slimmed: ToolSet,
     stream: bool,
     hides_usage: bool,
 }
@@ -318,19 +349,19 @@ impl PreparedRequest {
         self.tally
     }
 
-    /// The JSON of the tools that the lists removed: slices of the client's buffer. Removed tool members are not among
-    /// them, since they are switches and no definitions.
-    pub fn removed_by_lists(&self) -> &[Bytes] {
+    /// The tools that the lists removed. Removed tool members are not among them, since they are switches and no
+    /// definitions.
+    pub fn removed_by_lists(&self) -> &ToolSet {
         &self.removed_by_lists
     }
 
-    /// The JSON of the tools that the selection removed, likewise.
-    pub fn removed_by_selection(&self) -> &[Bytes] {
+    /// The tools that the selection removed, likewise.
+    pub fn removed_by_selection(&self) -> &ToolSet {
         &self.removed_by_selection
     }
 
-    /// The JSON of the tools that go on slim, as the client wrote it.
-    pub fn slimmed(&self) -> &[Bytes] {
+    /// The tools that go on slim, as they were before.
+    pub fn slimmed(&self) -> &ToolSet {
         &self.slimmed
     }
 }

@@ -3,13 +3,14 @@
 //! Only marks: nothing is cut before `prepare`. `observe` counts and leaves all as it is, also a `tool_choice`
 //! that the other modes would refuse: an operator who looks before tightening must not break what runs.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     ChatRequest, ChoiceFate, Malformed, PermittedRequest, Refused, ToolMember,
+    array::NameBytes,
     governed::FOLDING_MAX,
     members::{Carried, tool_members},
-    shape::{CHOICE_WORDS, Choice, Listed, Shape},
+    shape::{CHOICE_WORDS, Choice, Listed, Shape, Tools},
     tool::Tool,
 };
 use crate::domain::{key::ToolMode, toollist::Toollist, usage::ToolTally, violation::shown};
@@ -25,9 +26,9 @@ const MATCHING_MAX: usize = 2_000_000_000;
 #[derive(Debug)]
 pub(super) struct Barred {
     /// For each of `tools`, whether it goes.
-    pub(super) tools: Vec<bool>,
+    pub(super) tools: Arc<[bool]>,
     /// For each of `functions`, whether it goes.
-    pub(super) functions: Vec<bool>,
+    pub(super) functions: Arc<[bool]>,
     /// The places of the root's members that go.
     pub(super) members: Vec<usize>,
 }
@@ -42,8 +43,8 @@ pub(super) fn permit(
     affordable(&shape, &body, toollist)?;
     let carried = tool_members(&body, &shape, members)?;
     let mut barred = Barred {
-        tools: marks(&shape.tools, &body, toollist),
-        functions: marks(&shape.functions, &body, toollist),
+        tools: marks(&shape.tools, toollist),
+        functions: marks(&shape.functions, toollist),
         members: Vec::new(),
     };
     let unfit = carried.iter().filter(|carried| !carried.tools.iter().all(|tool| toollist.permits(tool)));
@@ -56,8 +57,8 @@ pub(super) fn permit(
     if mode == ToolMode::Observe {
         tally.would_deny = count(denied);
         barred = Barred {
-            tools: vec![false; shape.tools.len()],
-            functions: vec![false; shape.functions.len()],
+            tools: vec![false; shape.tools.len()].into(),
+            functions: vec![false; shape.functions.len()].into(),
             members: Vec::new(),
         };
     } else {
@@ -80,12 +81,7 @@ pub(super) fn affordable(shape: &Shape, body: &[u8], toollist: &Toollist) -> Res
         return Ok(());
     }
     let patterns = toollist.patterns();
-    let (mut bytes, mut foldable) = (0_usize, 0);
-    for name in compared(shape, body) {
-        // An empty one costs a look too.
-        bytes += name.len().max(1);
-        foldable += if name.is_ascii() { 0 } else { name.len() };
-    }
+    let NameBytes { all: bytes, foldable } = compared(shape, body);
     let problem = if bytes.saturating_mul(patterns) > MATCHING_MAX {
         format!(
             "the names of the tools have {bytes} bytes, more than can be compared with this key's {patterns} patterns"
@@ -102,23 +98,36 @@ pub(super) fn affordable(shape: &Shape, body: &[u8], toollist: &Toollist) -> Res
 }
 
 /// Every name that is compared with the lists: of the tools, and of those that the choices speak of.
-fn compared<'a>(shape: &'a Shape, body: &'a [u8]) -> impl Iterator<Item = &'a str> {
-    let of_choice = move |choice: &'a Choice| {
-        let (word, forced, listed): (_, _, &[Tool]) = match choice {
-            Choice::Absent => (None, None, &[]),
-            Choice::Word(word) => (Some(word.read(body)), None, &[]),
-            Choice::Forced(names) => (None, Some(names), &[]),
-            Choice::Listed(listed) => (None, None, &listed.tools),
-        };
-        let names = forced.into_iter().chain(listed.iter().map(|tool| &tool.names));
-        word.into_iter().chain(names.flat_map(move |names| names.all(body)))
+fn compared(shape: &Shape, body: &[u8]) -> NameBytes {
+    let mut compared = NameBytes::default();
+    let mut add = |tools: &Tools| {
+        let names = tools.array.as_ref().map(|array| array.names).unwrap_or_default();
+        compared.all += names.all;
+        compared.foldable += names.foldable;
     };
-    let tools = shape.tools.iter().chain(&shape.functions).flat_map(move |tool| tool.names.all(body));
-    tools.chain([&shape.tool_choice, &shape.function_call].into_iter().flat_map(of_choice))
+    add(&shape.tools);
+    add(&shape.functions);
+    let choices = [&shape.tool_choice, &shape.function_call];
+    for choice in choices {
+        if let Choice::Listed(listed) = choice {
+            add(&listed.tools);
+        }
+    }
+    for choice in choices {
+        match choice {
+            Choice::Word(word) => compared.add(word.read(body)),
+            Choice::Forced(names) => names.all(body).for_each(|name| compared.add(name)),
+            Choice::Absent | Choice::Listed(_) => {}
+        }
+    }
+    compared
 }
 
-fn marks(tools: &[Tool], body: &[u8], toollist: &Toollist) -> Vec<bool> {
-    tools.iter().map(|tool| against(tool, body, toollist).is_some()).collect()
+fn marks(tools: &Tools, toollist: &Toollist) -> Arc<[bool]> {
+    match &tools.array {
+        Some(array) => array.barred(toollist, |tool| against(tool, array.json(), toollist).is_some()),
+        None => Arc::default(),
+    }
 }
 
 /// Why a tool does not pass.
@@ -132,15 +141,15 @@ pub(super) enum Against<'a> {
     Name(&'a str),
 }
 
-/// What speaks against a tool, if anything does.
-pub(super) fn against<'a>(tool: &'a Tool, body: &'a [u8], toollist: &Toollist) -> Option<Against<'a>> {
+/// What speaks against a tool, if anything does. `array` is the JSON that its places are in.
+pub(super) fn against<'a>(tool: &'a Tool, array: &'a [u8], toollist: &Toollist) -> Option<Against<'a>> {
     if tool.nests && !toollist.is_unbound() {
         return Some(Against::Nested);
     }
     if tool.open && toollist.denies_some() {
         return Some(Against::Open);
     }
-    tool.names.all(body).find(|name| !toollist.permits(name)).map(Against::Name)
+    tool.names.all(array).find(|name| !toollist.permits(name)).map(Against::Name)
 }
 
 /// What is at hand for a decision about the request as a whole.
@@ -161,10 +170,10 @@ impl Judge<'_> {
         if mode == ToolMode::Block {
             self.nothing_barred()?;
         }
-        let lost = self.lost_names(&shape.functions, &barred.functions);
+        let lost = Self::lost_names(&shape.functions, &barred.functions, &shape.function_call);
         self.unforced("function_call", &shape.function_call, &lost)?;
         self.still_callable("function_call", &shape.function_call, &barred.functions)?;
-        let lost = self.lost_names(&shape.tools, &barred.tools);
+        let lost = Self::lost_names(&shape.tools, &barred.tools, &shape.tool_choice);
         self.unforced("tool_choice", &shape.tool_choice, &lost)?;
         self.still_callable("tool_choice", &shape.tool_choice, &barred.tools)?;
         match &shape.tool_choice {
@@ -231,9 +240,9 @@ impl Judge<'_> {
         mode: ToolMode,
     ) -> Result<ChoiceFate, Refusal> {
         let goes = |tool: &Tool| {
-            tool.names.all(self.body).any(|name| !self.toollist.permits(name) || lost.contains(name))
+            listed.tools.names(tool).any(|name| !self.toollist.permits(name) || lost.contains(name))
         };
-        let gone: Vec<bool> = listed.tools.iter().map(goes).collect();
+        let gone: Vec<bool> = listed.tools.all().iter().map(goes).collect();
         if !gone.contains(&true) {
             return Ok(ChoiceFate::Stays);
         }
@@ -258,18 +267,19 @@ impl Judge<'_> {
         self.carried.iter().filter(|carried| self.barred.members.contains(&carried.place))
     }
 
-    fn first_names<'s>(&'s self, tools: &'s [Tool], marks: &'s [bool]) -> impl Iterator<Item = &'s str> {
-        let marked = tools.iter().zip(marks).filter(|(_, marked)| **marked);
-        marked.map(|(tool, _)| tool.names.first.read(self.body))
+    fn first_names<'s>(&self, tools: &'s Tools, marks: &'s [bool]) -> impl Iterator<Item = &'s str> {
+        let marked = tools.all().iter().zip(marks).filter(|(_, marked)| **marked);
+        marked.map(|(tool, _)| tools.first_name(tool))
     }
 
     /// The names that only tools had which go.
-    fn lost_names<'s>(&'s self, tools: &'s [Tool], marks: &[bool]) -> HashSet<&'s str> {
+    fn lost_names<'s>(tools: &'s Tools, marks: &[bool], choice: &Choice) -> HashSet<&'s str> {
         let mut lost = HashSet::new();
-        if marks.contains(&true) {
+        // Only a choice that names tools is held against it.
+        if marks.contains(&true) && !matches!(choice, Choice::Absent) {
             let names = |gone| {
-                let these = tools.iter().zip(marks).filter(move |(_, mark)| **mark == gone);
-                these.flat_map(|(tool, _)| tool.names.all(self.body))
+                let these = tools.all().iter().zip(marks).filter(move |(_, mark)| **mark == gone);
+                these.flat_map(|(tool, _)| tools.names(tool))
             };
             lost.extend(names(true));
             names(false).for_each(|name| {

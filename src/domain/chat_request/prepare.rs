@@ -6,10 +6,9 @@
 use std::collections::HashSet;
 
 use super::{
-    ChoiceFate, Fate, PermittedRequest, PreparedRequest, Selection,
+    ChoiceFate, Fate, PermittedRequest, PreparedRequest, Selection, ToolSet,
     permit::{Barred, count, emptied},
-    shape::{Choice, Root, StreamOptions},
-    tool::Tool,
+    shape::{Choice, Root, StreamOptions, Tools},
     trim,
 };
 use crate::domain::json::{Edits, Span};
@@ -24,24 +23,14 @@ pub(super) fn prepare(
 
     let hides_usage = request.asks_usage && !request.wants_usage();
     let PermittedRequest { body, shape, barred, mut tally, .. } = request;
-    let tools = shape.tools.iter().chain(&shape.functions);
-    let (mut by_lists, mut by_selection, mut slimmed) = (Vec::new(), Vec::new(), Vec::new());
-    for (tool, fate) in tools.zip(gone.fates(&barred)) {
-        let what_became = match fate {
-            Fate::Barred => &mut by_lists,
-            Fate::Pruned => &mut by_selection,
-            Fate::Slim => &mut slimmed,
-            Fate::Whole => continue,
-        };
-        what_became.push(body.slice(tool.span.start..tool.span.end));
-    }
-    tally.output -= count(by_selection.len());
+    let removed_by_selection = gone.set(&shape.tools, &shape.functions, &barred, Fate::Pruned);
+    tally.output -= count(removed_by_selection.len());
     PreparedRequest {
         body: edits.apply(body),
         tally,
-        removed_by_lists: by_lists,
-        removed_by_selection: by_selection,
-        slimmed,
+        removed_by_lists: gone.set(&shape.tools, &shape.functions, &barred, Fate::Barred),
+        slimmed: gone.set(&shape.tools, &shape.functions, &barred, Fate::Slim),
+        removed_by_selection,
         stream: shape.stream,
         hides_usage,
     }
@@ -65,8 +54,8 @@ impl Gone {
     fn of(request: &PermittedRequest, selection: &Selection) -> Self {
         let PermittedRequest { shape, barred, .. } = request;
         let mut gone = Self {
-            tools: barred.tools.clone(),
-            functions: barred.functions.clone(),
+            tools: barred.tools.to_vec(),
+            functions: barred.functions.to_vec(),
             slim_tools: vec![false; barred.tools.len()],
             slim_functions: vec![false; barred.functions.len()],
         };
@@ -75,7 +64,7 @@ impl Gone {
             Selection::Only(places) => (places, &[]),
             Selection::Slimmed { whole, slim } => (whole, slim),
         };
-        let mut chosen = vec![Chosen::Gone; request.permitted().count()];
+        let mut chosen = vec![Chosen::Gone; request.permitted()];
         for (places, as_what) in [(slim, Chosen::Slim), (whole, Chosen::Whole)] {
             for &place in places {
                 if let Some(chosen) = chosen.get_mut(place) {
@@ -91,8 +80,8 @@ impl Gone {
         ] {
             let before = gone.clone();
             let marks = gone.iter_mut().zip(slim.iter_mut());
-            for (tool, (gone, slim)) in tools.iter().zip(marks).filter(|(_, (gone, _))| !**gone) {
-                let named = tool.names.all(&request.body).any(|name| pinned.contains(name));
+            for (tool, (gone, slim)) in tools.all().iter().zip(marks).filter(|(_, (gone, _))| !**gone) {
+                let named = !pinned.is_empty() && tools.names(tool).any(|name| pinned.contains(name));
                 let chosen = chosen.next().unwrap_or(Chosen::Whole);
                 *gone = chosen == Chosen::Gone && !named;
                 *slim = chosen == Chosen::Slim && !named;
@@ -108,16 +97,34 @@ impl Gone {
 impl Gone {
     /// One for each of `tools`, then of `functions`.
     fn fates<'a>(&'a self, barred: &'a Barred) -> impl Iterator<Item = Fate> + 'a {
-        let marks =
-            barred.tools.iter().chain(&barred.functions).zip(self.tools.iter().chain(&self.functions));
-        let slim = self.slim_tools.iter().chain(&self.slim_functions);
-        marks.zip(slim).map(|((barred, gone), slim)| match (barred, gone, slim) {
-            (true, _, _) => Fate::Barred,
-            (_, true, _) => Fate::Pruned,
-            (_, _, true) => Fate::Slim,
-            _ => Fate::Whole,
-        })
+        let tools = fates_of(&barred.tools, &self.tools, &self.slim_tools);
+        tools.chain(fates_of(&barred.functions, &self.functions, &self.slim_functions))
     }
+
+    /// The tools of this fate.
+    fn set(&self, tools: &Tools, functions: &Tools, barred: &Barred, wanted: Fate) -> ToolSet {
+        let mut set = ToolSet::default();
+        let mut add = |tools: &Tools, fates: &mut dyn Iterator<Item = Fate>| {
+            let Some(array) = &tools.array else { return };
+            set.add(
+                array,
+                (0..).zip(fates).filter(|(_, fate)| *fate == wanted).map(|(place, _)| place).collect(),
+            );
+        };
+        add(tools, &mut fates_of(&barred.tools, &self.tools, &self.slim_tools));
+        add(functions, &mut fates_of(&barred.functions, &self.functions, &self.slim_functions));
+        set
+    }
+}
+
+/// What becomes of each tool of an array.
+fn fates_of<'a>(barred: &'a [bool], gone: &'a [bool], slim: &'a [bool]) -> impl Iterator<Item = Fate> + 'a {
+    barred.iter().zip(gone).zip(slim).map(|((barred, gone), slim)| match (barred, gone, slim) {
+        (true, _, _) => Fate::Barred,
+        (_, true, _) => Fate::Pruned,
+        (_, _, true) => Fate::Slim,
+        _ => Fate::Whole,
+    })
 }
 
 /// What a selection makes of a tool.
@@ -138,7 +145,8 @@ impl PermittedRequest {
                 Choice::Word(word) => pinned.extend([word.read(&self.body)]),
                 Choice::Forced(names) => pinned.extend(names.all(&self.body)),
                 Choice::Listed(listed) => {
-                    pinned.extend(listed.tools.iter().flat_map(|tool| tool.names.all(&self.body)));
+                    let tools = &listed.tools;
+                    pinned.extend(tools.all().iter().flat_map(|tool| tools.names(tool)));
                 }
             }
         }
@@ -168,9 +176,9 @@ impl PermittedRequest {
             (&self.shape.tools, &gone.tools, &gone.slim_tools),
             (&self.shape.functions, &gone.functions, &gone.slim_functions),
         ] {
-            for ((tool, gone), slim) in tools.iter().zip(gone).zip(slim) {
+            for ((tool, gone), slim) in tools.all().iter().zip(gone).zip(slim) {
                 if !gone && (*slim || tool.exemplified) {
-                    edits.trim(tool.span, trim::cuts(tool.span.of(&self.body), *slim));
+                    edits.trim(tools.place(tool), trim::cuts(tool.span.of(tools.json()), *slim));
                 }
             }
         }
@@ -245,6 +253,6 @@ impl PermittedRequest {
     }
 }
 
-fn marked<'a>(tools: &'a [Tool], marks: &'a [bool]) -> impl Iterator<Item = (Span, bool)> + 'a {
-    tools.iter().map(|tool| tool.span).zip(marks.iter().copied())
+fn marked<'a>(tools: &'a Tools, marks: &'a [bool]) -> impl Iterator<Item = (Span, bool)> + 'a {
+    tools.all().iter().map(|tool| tools.place(tool)).zip(marks.iter().copied())
 }

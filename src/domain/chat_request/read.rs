@@ -1,9 +1,9 @@
 //! The one pass over a request: walks the root, and into the members that decide something.
 
 use super::{
-    Malformed, choice,
+    Familiar, Malformed, choice,
     governed::{Path, object, string},
-    shape::{Choice, ROOT, Root, RootMember, Shape, StreamOptions},
+    shape::{Choice, ROOT, Root, RootMember, Shape, StreamOptions, Tools},
     tool::{Place, tools},
 };
 use crate::domain::json::{Kind, Scanner, Span, Text};
@@ -15,8 +15,8 @@ const OPTIONS_DEPTH: usize = 16;
 /// The member of `stream_options` that decides something.
 const INCLUDE_USAGE: [(&str, ()); 1] = [("include_usage", ())];
 
-/// Reads the whole document.
-pub(super) fn root(mut scan: Scanner<'_>) -> Result<Shape, Malformed> {
+/// Reads the whole document, but for arrays of tools that are familiar.
+pub(super) fn root(mut scan: Scanner<'_>, familiar: Option<Familiar<'_>>) -> Result<Shape, Malformed> {
     let mut shape = Shape {
         open: scan.position() + 1,
         members: Vec::new(),
@@ -24,15 +24,15 @@ pub(super) fn root(mut scan: Scanner<'_>) -> Result<Shape, Malformed> {
         stream: false,
         stream_options: None,
         messages: Vec::new(),
-        tools: Vec::new(),
-        functions: Vec::new(),
+        tools: Tools::default(),
+        functions: Tools::default(),
         tool_choice: Choice::Absent,
         function_call: Choice::Absent,
     };
     object(&mut scan, Path::Root, &ROOT, |scan, name, root| {
         let start = scan.position();
         let null = scan.kind()? == Kind::Null;
-        member(scan, &mut shape, root)?;
+        member(scan, &mut shape, root, familiar)?;
         shape.members.push(root_member(root, name, Span { start, end: scan.position() }, null));
         Ok(())
     })?;
@@ -45,14 +45,21 @@ fn root_member(root: Option<Root>, name: Text, value: Span, null: bool) -> RootM
     RootMember { root, name, whole, value, null }
 }
 
-fn member(scan: &mut Scanner<'_>, shape: &mut Shape, root: Option<Root>) -> Result<(), Malformed> {
+fn member(
+    scan: &mut Scanner<'_>,
+    shape: &mut Shape,
+    root: Option<Root>,
+    familiar: Option<Familiar<'_>>,
+) -> Result<(), Malformed> {
     let path = |name| Path::Member(&Path::Root, name);
     match root {
         Some(Root::Model) => shape.model = string(scan, path("model"))?.map(Into::into),
         Some(Root::Stream) => shape.stream = switch(scan, path("stream"))?,
         Some(Root::StreamOptions) => shape.stream_options = options(scan, path("stream_options"))?,
-        Some(Root::Tools) => shape.tools = tools(scan, path("tools"), Place::Tools)?,
-        Some(Root::Functions) => shape.functions = tools(scan, path("functions"), Place::Functions)?,
+        Some(Root::Tools) => shape.tools = tools(scan, (path("tools"), Place::Tools), familiar)?,
+        Some(Root::Functions) => {
+            shape.functions = tools(scan, (path("functions"), Place::Functions), familiar)?
+        }
         Some(Root::ToolChoice) => shape.tool_choice = choice::tool_choice(scan, path("tool_choice"))?,
         Some(Root::FunctionCall) => shape.function_call = choice::function_call(scan, path("function_call"))?,
         Some(Root::Messages) if scan.kind()? == Kind::Array => {

@@ -1,6 +1,11 @@
 //! What one pass over a request has found: places in the body and what stands there, without a copy of it.
 
-use super::tool::{Names, Tool};
+use std::sync::Arc;
+
+use super::{
+    array::ToolArray,
+    tool::{Names, Tool},
+};
 use crate::domain::json::{Span, Text};
 
 /// The governed members of a request: those that decide which tools a model sees, or where it goes.
@@ -44,8 +49,8 @@ pub(super) struct Shape {
     pub(super) stream_options: Option<StreamOptions>,
     /// The place of each message.
     pub(super) messages: Vec<Span>,
-    pub(super) tools: Vec<Tool>,
-    pub(super) functions: Vec<Tool>,
+    pub(super) tools: Tools,
+    pub(super) functions: Tools,
     pub(super) tool_choice: Choice,
     pub(super) function_call: Choice,
 }
@@ -96,7 +101,47 @@ pub(super) enum Choice {
 pub(super) struct Listed {
     /// Whether one of them must be called.
     pub(super) required: bool,
-    pub(super) tools: Vec<Tool>,
+    pub(super) tools: Tools,
+}
+
+/// An array of tools of the request; none where the member is missing or null.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tools {
+    /// Where it begins in the body.
+    pub(super) at: usize,
+    pub(super) array: Option<Arc<ToolArray>>,
+}
+
+impl Tools {
+    /// The tools.
+    pub(super) fn all(&self) -> &[Tool] {
+        self.array.as_ref().map_or(&[], |array| array.tools())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.all().len()
+    }
+
+    /// What a tool is called, by all of its names.
+    pub(super) fn names<'s>(&'s self, tool: &'s Tool) -> impl Iterator<Item = &'s str> {
+        tool.names.all(self.json())
+    }
+
+    /// What a tool is called, for people.
+    pub(super) fn first_name<'s>(&'s self, tool: &'s Tool) -> &'s str {
+        tool.names.first.read(self.json())
+    }
+
+    /// The JSON that the tools' places are in.
+    pub(super) fn json(&self) -> &[u8] {
+        self.array.as_ref().map_or(&[], |array| array.json())
+    }
+
+    /// Where a tool stands in the body.
+    pub(super) fn place(&self, tool: &Tool) -> Span {
+        Span { start: self.at + tool.span.start, end: self.at + tool.span.end }
+    }
 }
 
 /// The words of `tool_choice` that are no tool's name.

@@ -1,10 +1,13 @@
 //! What a tool is called, in every shape that carries one: `tools`, `functions` and the entries of `tool_choice`.
 
+use std::sync::Arc;
+
 use super::{
-    EXAMPLES, Malformed,
+    EXAMPLES, Familiar, Malformed,
+    array::ToolArray,
     brought::{Brought, is_mcp},
     governed::{Path, Said, object, string},
-    shape::Name,
+    shape::{Name, Tools},
 };
 use crate::domain::{
     json::{Kind, Scanner, Span},
@@ -14,7 +17,7 @@ use crate::domain::{
 /// The most tools of one array. Agents have hundreds; each is compared with every pattern of the key.
 const TOOLS_MAX: usize = 16_384;
 
-/// A tool of the request.
+/// A tool of an array. Its places are those in the array's own JSON.
 #[derive(Debug)]
 pub(super) struct Tool {
     pub(super) span: Span,
@@ -25,6 +28,21 @@ pub(super) struct Tool {
     pub(super) open: bool,
     /// Whether it brings examples for Orqen, which are not sent on.
     pub(super) exemplified: bool,
+}
+
+impl Tool {
+    /// Has the places begin at `start` instead of where they began.
+    pub(super) fn moved(&mut self, start: usize) {
+        let names = std::iter::once(&mut self.names.first).chain(&mut self.names.more);
+        let spans = names.filter_map(|name| match name {
+            Name::Plain(span) => Some(span),
+            Name::Decoded(_) => None,
+        });
+        for span in spans.chain([&mut self.span]) {
+            span.start -= start;
+            span.end -= start;
+        }
+    }
 }
 
 /// What a tool is called. All of its names count: it is denied if one is, and allowed only if every one is.
@@ -55,7 +73,7 @@ impl Names {
 }
 
 /// Where a tool is named, since the same members do not mean the same everywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     /// In `tools`, or in a list of allowed ones.
     Tools,
@@ -98,27 +116,45 @@ const PARTS: [(&str, Option<Part>); 18] = [
     ("computerUse", None),
 ];
 
-/// Reads an array of tools; null and what is left out are none.
-pub(super) fn tools(scan: &mut Scanner<'_>, path: Path<'_>, place: Place) -> Result<Vec<Tool>, Malformed> {
-    let mut tools = Vec::new();
+/// Reads an array of tools; null and what is left out are none. One that is familiar was read before.
+pub(super) fn tools(
+    scan: &mut Scanner<'_>,
+    (path, place): (Path<'_>, Place),
+    familiar: Option<Familiar<'_>>,
+) -> Result<Tools, Malformed> {
     match scan.kind()? {
         Kind::Null => {
             scan.skip()?;
+            return Ok(Tools::default());
         }
-        Kind::Array => {
-            scan.array(|scan, index| {
-                if index == TOOLS_MAX {
-                    return Err(
-                        path.malformed(format_args!("has more than {TOOLS_MAX} elements: send fewer"))
-                    );
-                }
-                tools.push(tool(scan, Path::Element(&path, index), place)?);
-                Ok(())
-            })?;
-        }
+        Kind::Array => {}
         _ => return Err(path.wrong_type(scan, "an array of tools")),
     }
-    Ok(tools)
+    if let Some(array) = familiar.and_then(|familiar| familiar.find(place, scan.rest())) {
+        let at = scan.pass_known(array.json()).start;
+        return Ok(Tools { at, array: Some(array) });
+    }
+    let spent = scan.spent();
+    let (span, tools) = fresh(scan, path, place)?;
+    let seed = familiar.map_or(0, |familiar| familiar.arrays.seed());
+    let array = Arc::new(ToolArray::new(scan.source().as_bytes(), span, tools, seed));
+    // Names that are not ASCII are counted for the request as a whole, so that such an array is read each time.
+    if let Some(familiar) = familiar.filter(|_| scan.spent() == spent) {
+        familiar.keep(place, &array);
+    }
+    Ok(Tools { at: span.start, array: Some(array) })
+}
+
+fn fresh(scan: &mut Scanner<'_>, path: Path<'_>, place: Place) -> Result<(Span, Vec<Tool>), Malformed> {
+    let mut tools = Vec::new();
+    let span = scan.array(|scan, index| {
+        if index == TOOLS_MAX {
+            return Err(path.malformed(format_args!("has more than {TOOLS_MAX} elements: send fewer")));
+        }
+        tools.push(tool(scan, Path::Element(&path, index), place)?);
+        Ok(())
+    })?;
+    Ok((span, tools))
 }
 
 fn tool(scan: &mut Scanner<'_>, path: Path<'_>, place: Place) -> Result<Tool, Malformed> {

@@ -9,6 +9,7 @@ use super::{
     ChatRequest, Malformed, ToolMember,
     members::tool_members,
     permit::{Against, affordable, against},
+    shape::Tools,
     tool::Tool,
 };
 use crate::domain::toollist::Toollist;
@@ -55,18 +56,20 @@ pub(super) fn verdicts(
 ) -> Result<Vec<ToolVerdict>, Malformed> {
     let ChatRequest { body, shape } = request;
     affordable(shape, body, toollist)?;
-    let told = |member: &str, tool: &Tool| ToolVerdict {
-        names: tool.names.all(body).map(str::to_owned).collect(),
+    let told = |member: &str, tools: &Tools, tool: &Tool| ToolVerdict {
+        names: tools.names(tool).map(str::to_owned).collect(),
         member: member.to_owned(),
-        json: Some(body.slice(tool.span.start..tool.span.end)),
-        bar: against(tool, body, toollist).map(|against| match against {
+        json: Some(body.slice(tools.place(tool).start..tools.place(tool).end)),
+        bar: against(tool, tools.json(), toollist).map(|against| match against {
             Against::Nested => Bar::Nested,
             Against::Open => Bar::OpenServer,
-            Against::Name(name) => by_name(tool.names.all(body), name, toollist),
+            Against::Name(name) => by_name(tools.names(tool), name, toollist),
         }),
     };
-    let mut verdicts: Vec<_> = shape.tools.iter().map(|tool| told("tools", tool)).collect();
-    verdicts.extend(shape.functions.iter().map(|tool| told("functions", tool)));
+    let mut verdicts = Vec::new();
+    for (member, tools) in [("tools", &shape.tools), ("functions", &shape.functions)] {
+        verdicts.extend(tools.all().iter().map(|tool| told(member, tools, tool)));
+    }
     verdicts.extend(tool_members(body, shape, members)?.into_iter().map(|carried| {
         let unfit = carried.tools.iter().find(|tool| !toollist.permits(tool));
         ToolVerdict {

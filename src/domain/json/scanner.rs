@@ -167,6 +167,25 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// What has not been passed yet.
+    pub fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// Passes a value whose very bytes stand here, and of which it is known that it is one: it was passed in another
+    /// document before, where it lay as deep. Gives its place.
+    pub fn pass_known(&mut self, value: &[u8]) -> Span {
+        let start = self.at;
+        debug_assert!(self.rest().starts_with(value), "another value stands here");
+        self.at += value.len();
+        Span { start, end: self.at }
+    }
+
+    /// How much work `spend` has counted.
+    pub fn spent(&self) -> usize {
+        self.spent
+    }
+
     /// Makes sure that nothing but white space follows.
     pub fn end(&mut self) -> Result<(), Invalid> {
         self.space();

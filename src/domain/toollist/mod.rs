@@ -9,7 +9,10 @@ mod glob;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 
 pub(crate) use fold::fold;
 use glob::Entries;
@@ -32,6 +35,23 @@ const REPORTED_MAX: usize = 20;
 #[derive(Clone)]
 pub struct Toollist(Option<Arc<Lists>>);
 
+/// Which list it was, for whoever remembers what came of it: equal for clones of one list alone. It keeps no list alive, and
+/// while it lives no other list can be taken for the one that it stands for.
+#[derive(Clone)]
+pub(crate) struct ToollistHandle(Weak<Lists>);
+
+impl PartialEq for ToollistHandle {
+    fn eq(&self, other: &Self) -> bool {
+        Weak::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for ToollistHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ToollistHandle")
+    }
+}
+
 #[derive(Default)]
 struct Lists {
     allowed: Option<Arc<List>>,
@@ -49,6 +69,11 @@ impl Toollist {
     /// A list that holds every tool.
     pub const fn unbound() -> Self {
         Self(None)
+    }
+
+    /// What to remember this list by; `None` for one that holds every tool.
+    pub(crate) fn handle(&self) -> Option<ToollistHandle> {
+        self.0.as_ref().map(|lists| ToollistHandle(Arc::downgrade(lists)))
     }
 
     /// A list that holds no tool.

@@ -175,9 +175,10 @@ proptest! {
 
     #[test]
     fn a_mutated_request_is_taken_only_when_it_is_json(
-        (_, body) in request(), at in any::<prop::sample::Index>(), byte in any::<u8>(), kind in 0..3
+        (_, body) in request(), at in any::<prop::sample::Index>(), byte in any::<u8>(), kind in 0..3, list in toollist()
     ) {
         let mut body = body.into_bytes();
+        let original = body.clone();
         let at = at.index(body.len());
         match kind {
             0 => body[at] = byte,
@@ -185,7 +186,22 @@ proptest! {
             _ => body.insert(at, byte),
         }
         let json = serde_json::from_slice::<Value>(&body);
-        match ChatRequest::parse(Bytes::from(body), &BOUNDS) {
+        let arrays = ToolArrays::eager();
+        let familiar = Familiar { arrays: &arrays, owner: uuid::Uuid::from_u128(1) };
+        let _ = ChatRequest::parse_familiar(Bytes::from(original), &BOUNDS, familiar);
+        let known = ChatRequest::parse_familiar(Bytes::copy_from_slice(&body), &BOUNDS, familiar);
+        let read = ChatRequest::parse(Bytes::from(body), &BOUNDS);
+        prop_assert_eq!(known.as_ref().err(), read.as_ref().err());
+        if let (Ok(known), Ok(read)) = (known, &read) {
+            let prepared = |request: ChatRequest| request.permit(&list, ToolMode::Filter, &[]).map(|request| request.keep(&Selection::All, None));
+            let (known, read) = (prepared(known), prepared(ChatRequest::parse(read.body.clone(), &BOUNDS).unwrap()));
+            prop_assert_eq!(known.as_ref().err(), read.as_ref().err());
+            if let (Ok(known), Ok(read)) = (known, read) {
+                prop_assert_eq!(known.body(), read.body());
+                prop_assert_eq!(definitions(known.removed_by_lists()), definitions(read.removed_by_lists()));
+            }
+        }
+        match read {
             Ok(request) => {
                 prop_assert!(json.is_ok_and(|json| json.is_object()));
                 let prepared = request.permit(&Toollist::unbound(), ToolMode::Filter, &[]).unwrap();

@@ -2,6 +2,7 @@
 //! that no request breaks.
 
 mod brought;
+mod familiar;
 mod laws;
 mod parse;
 mod permit;
@@ -16,12 +17,26 @@ use super::*;
 const BOUNDS: Bounds = Bounds { depth: 128 };
 
 fn parse(body: &str) -> ChatRequest {
-    ChatRequest::parse(Bytes::copy_from_slice(body.as_bytes()), &BOUNDS)
-        .unwrap_or_else(|malformed| panic!("{malformed}: {body}"))
+    again(body.as_bytes()).unwrap_or_else(|malformed| panic!("{malformed}: {body}"))
+}
+
+/// What is read of a body whose arrays of tools were read before, at another place of another body.
+fn again(body: &[u8]) -> Result<ChatRequest, Malformed> {
+    let arrays = ToolArrays::eager();
+    let familiar = Familiar { arrays: &arrays, owner: uuid::Uuid::from_u128(1) };
+    let moved = [b" ", body].concat();
+    let _ = ChatRequest::parse_familiar(moved.into(), &BOUNDS, familiar);
+    ChatRequest::parse_familiar(Bytes::copy_from_slice(body), &BOUNDS, familiar)
+}
+
+fn definitions(set: &ToolSet) -> Vec<&str> {
+    set.definitions().map(|definition| std::str::from_utf8(definition.json).unwrap()).collect()
 }
 
 fn malformed(body: &str) -> Malformed {
-    ChatRequest::parse(Bytes::copy_from_slice(body.as_bytes()), &BOUNDS).expect_err(body)
+    let malformed = ChatRequest::parse(Bytes::copy_from_slice(body.as_bytes()), &BOUNDS).expect_err(body);
+    assert_eq!(again(body.as_bytes()).expect_err(body), malformed);
+    malformed
 }
 
 fn list(names: &[&str]) -> Option<Vec<String>> {

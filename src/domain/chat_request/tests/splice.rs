@@ -75,8 +75,8 @@ fn a_selection_only_removes() {
         r#"{"tools":[{"name":"b"}],"functions":[{"name":"c"}],"tool_choice":"auto","parallel_tool_calls":true}"#
     );
     assert_eq!(prepared.tally(), ToolTally { input: 5, denied: 2, would_deny: 0, output: 2 });
-    assert_eq!(prepared.removed_by_lists(), [&br#"{"name":"x"}"#[..]; 2]);
-    assert_eq!(prepared.removed_by_selection(), [&br#"{"name":"a"}"#[..]]);
+    assert_eq!(definitions(prepared.removed_by_lists()), [r#"{"name":"x"}"#; 2]);
+    assert_eq!(definitions(prepared.removed_by_selection()), [r#"{"name":"a"}"#]);
 
     let prepared = permitted().keep(&Selection::Only(vec![2]), None);
     assert_eq!(text(&prepared), r#"{"functions":[{"name":"c"}]}"#);
@@ -113,9 +113,15 @@ fn what_the_choice_speaks_of_is_never_pruned() {
 }
 
 #[test]
-fn removed_tools_are_slices_of_the_clients_buffer() {
-    let body = Bytes::from(r#"{"tools":[{"name":"a"},{"name":"b"}]}"#.to_owned());
+fn removed_tools_do_not_hold_the_clients_buffer() {
+    let body =
+        Bytes::from(format!(r#"{{"tools":[{{"name":"a"}},{{"name":"b"}}],"x":"{}"}}"#, "x".repeat(100_000)));
     let request = ChatRequest::parse(body.clone(), &BOUNDS).unwrap();
     let prepared = request.permit(&deny(&["b"]), ToolMode::Filter, &[]).unwrap().keep(&Selection::All, None);
-    assert_eq!(prepared.removed_by_lists()[0].as_ptr(), body[23..].as_ptr());
+    let removed = prepared.removed_by_lists().clone();
+    drop(prepared);
+    assert!(body.is_unique());
+    assert_eq!(definitions(&removed), [r#"{"name":"b"}"#]);
+    let held = ToolSet::held([&removed, &removed, &ToolSet::default()]);
+    assert!((27..2_000).contains(&held), "{held}");
 }

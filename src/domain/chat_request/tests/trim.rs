@@ -54,9 +54,11 @@ fn selected_slim_and_whole_tools_and_examples_are_cut_in_one_splice() {
         text(&prepared),
         r#"{"tools":[{"name":"a","description":"Does a thing well."},{"name":"c","description":"Does a thing well. And more."}]}"#
     );
+    assert_eq!(prepared.tally().output, 2);
+    assert_eq!(definitions(prepared.removed_by_selection()), [tool("b")]);
     assert_eq!(
-        (prepared.tally().output, prepared.removed_by_selection()),
-        (2, &[tool("b")].map(Bytes::from)[..])
+        definitions(prepared.slimmed()),
+        [tool("a")],
+        "as the client wrote it, to be counted by what it lost"
     );
-    assert_eq!(prepared.slimmed(), [tool("a")], "as the client wrote it, to be counted by what it lost");
 }
