@@ -111,9 +111,8 @@ impl Front {
         self: Arc<Self>,
     ) -> Arc<impl Fn(Request<Incoming>, SocketAddr) -> Answer + Send + Sync + 'static> {
         Arc::new(move |request: Request<Incoming>, peer: SocketAddr| -> Answer {
-            let front = Arc::clone(&self);
-            let operator = front.operators_on_loopback && peer.ip().is_loopback();
-            Box::pin(async move { front.answer(request, peer, operator).await })
+            let operator = self.operators_on_loopback && peer.ip().is_loopback();
+            Box::pin(Arc::clone(&self).answer(request, peer, operator))
         })
     }
 
@@ -122,8 +121,7 @@ impl Front {
         self: Arc<Self>,
     ) -> Arc<impl Fn(Request<Incoming>, SocketAddr) -> Answer + Send + Sync + 'static> {
         Arc::new(move |request: Request<Incoming>, peer: SocketAddr| -> Answer {
-            let front = Arc::clone(&self);
-            Box::pin(async move { front.answer(request, peer, true).await })
+            Box::pin(Arc::clone(&self).answer(request, peer, true))
         })
     }
 
@@ -178,7 +176,10 @@ impl Front {
                     let front = Arc::clone(&front);
                     async move { Ok::<_, Infallible>(front.route_safely(request, protocol, operator).await) }
                 });
-                cors.layer(inner).oneshot(request).await.unwrap_or_else(|never| match never {})
+                // Boxed, as what is boxed below: the future of every request is as large as the largest way that one
+                // may take, and is moved more than once.
+                let answer = Box::pin(cors.layer(inner).oneshot(request));
+                answer.await.unwrap_or_else(|never| match never {})
             }
         };
         if !remainder.discard().await {
@@ -205,14 +206,14 @@ impl Front {
 
     async fn route(&self, request: Request<Sent>, protocol: Protocol, operator: bool) -> Response<Body> {
         match protocol {
-            Protocol::Grpc => plain(self.grpc.call(request.map(as_grpc), operator).await),
+            Protocol::Grpc => plain(Box::pin(self.grpc.call(request.map(as_grpc), operator)).await),
             Protocol::GrpcWeb => {
                 let grpc = self.grpc.clone();
                 let inner = service_fn(move |request: Request<GrpcBody>| {
                     let grpc = grpc.clone();
                     async move { Ok::<_, Infallible>(grpc.call(request, operator).await) }
                 });
-                let answer = GrpcWebLayer::new().layer(inner).oneshot(request).await;
+                let answer = Box::pin(GrpcWebLayer::new().layer(inner).oneshot(request)).await;
                 plain(answer.unwrap_or_else(|never| match never {}))
             }
             Protocol::Rest => match (request.method(), request.uri().path()) {

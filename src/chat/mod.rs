@@ -263,7 +263,7 @@ impl ChatPipeline {
     /// configured or nothing is to be chosen.
     async fn likeness(&self, permitted: &PermittedRequest, ask: &Ask<'_>) -> Option<Likeness> {
         let embedder = self.embedder.as_ref()?;
-        embedder.likeness(&self.pruner.question(permitted, ask)?).await
+        Box::pin(embedder.likeness(&self.pruner.question(permitted, ask)?)).await
     }
 
     /// The models that requests may name.

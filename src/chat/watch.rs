@@ -129,8 +129,8 @@ impl Watch {
             Reading::Whole(pieces, _) => {
                 match &pieces[..] {
                     [] => {}
-                    [whole] => self.read_if_told(whole),
-                    pieces => self.read_if_told(&pieces.concat()),
+                    [whole] => self.read_whole(whole),
+                    pieces => self.read_whole(&pieces.concat()),
                 }
                 true
             }
@@ -161,6 +161,24 @@ impl Watch {
         }
         let mut last = Vec::new();
         reader.push(b"\n\n", &mut last).is_ok() && last.iter().any(Event::is_done)
+    }
+
+    /// An answer in one piece. Where nothing is called only its figures are looked for: the end needs no reason.
+    fn read_whole(&mut self, json: &[u8]) {
+        let glance = Glance::of(json);
+        if glance.call {
+            self.read(json);
+        } else if glance.usage
+            && let Ok(mut scan) = Scanner::new(json, DEPTH)
+        {
+            let _ = members(&mut scan, |scan, name| match name {
+                "usage" if scan.kind()? == Kind::Object => {
+                    self.tokens = tokens(scan)?;
+                    Ok(())
+                }
+                _ => scan.skip().map(drop),
+            });
+        }
     }
 
     fn read_if_told(&mut self, json: &[u8]) {

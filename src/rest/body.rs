@@ -18,8 +18,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 #[error("too much is under way: try again in a second")]
 pub struct Crowded;
 
-/// The largest allocation that a declared length alone can cause.
-const FIRST_ALLOCATION: usize = 64 * 1024;
+/// The largest allocation that a declared length alone can cause: of most requests, all of it.
+const FIRST_ALLOCATION: usize = 256 * 1024;
 
 /// Whether the headers declare plain JSON. No content type at all counts as JSON.
 pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -30,6 +30,7 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let is_json = match (types.next(), types.next()) {
         (None, _) => true,
+        (Some(only), None) if only == "application/json" => true,
         (Some(only), None) => only.to_str().is_ok_and(is_json),
         (Some(_), Some(_)) => false,
     };
@@ -44,6 +45,9 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     };
     // A coding that hyper does not undo is a body that the next reader may see otherwise.
     for (name, but) in [(header::CONTENT_ENCODING, "identity"), (header::TRANSFER_ENCODING, "chunked")] {
+        if !headers.contains_key(&name) {
+            continue;
+        }
         let given = shown(name);
         if !plain(&given, but) {
             return Err(Refusal::UnsupportedEncoding { given });

@@ -150,7 +150,8 @@ impl<B: Backend> Transcoder<B> {
             Ok(message) => message,
             Err(refusal) => return self.refuse(&refusal, Some(&permit), &head),
         };
-        match self.backend.unary(method, permit, &head, message.encode_to_vec().into()).await {
+        // Boxed, so that the requests whose bytes go through need not carry its future with them.
+        match Box::pin(self.backend.unary(method, permit, &head, message.encode_to_vec().into())).await {
             Ok(answer) => self.json(binding, answer, &head),
             Err(status) => self.backend.refuse_status(&status, &head),
         }

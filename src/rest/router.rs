@@ -22,6 +22,8 @@ pub(super) struct Router {
     nodes: Vec<Node>,
     /// How many segments the longest template has.
     longest: usize,
+    /// The paths that are found as they stand, since nothing but literals can match them: where they lead.
+    plain: HashMap<String, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -35,10 +37,12 @@ struct Node {
 impl Router {
     /// Takes the bindings, none of which may match the same requests as another.
     pub(super) fn new(bindings: Vec<Binding>) -> Result<Self, BindingError> {
-        let mut router = Self { bindings: Vec::new(), nodes: vec![Node::default()], longest: 0 };
+        let mut router =
+            Self { bindings: Vec::new(), nodes: vec![Node::default()], longest: 0, plain: HashMap::new() };
         for binding in bindings {
             router.add(binding)?;
         }
+        router.plain = router.plain_paths();
         Ok(router)
     }
 
@@ -49,6 +53,9 @@ impl Router {
 
     /// The binding of a request, with the decoded values of the path's variables.
     pub(super) fn find(&self, verb: &Verb, path: &str) -> Result<(&Binding, Vec<String>), Refusal> {
+        if let Some(index) = self.plain.get(path).filter(|index| self.bindings[**index].verb == *verb) {
+            return Ok((&self.bindings[*index], Vec::new()));
+        }
         let not_found = || Refusal::RouteNotFound { verb: verb.clone(), path: path.to_owned() };
         let segments = self.segments(path).ok_or_else(not_found)?;
         let mut ends = Vec::new();
@@ -66,6 +73,28 @@ impl Router {
                 allow: allow(&matches),
             }),
         }
+    }
+
+    /// Each path without variables that only one binding matches, which is most of those that are asked often.
+    fn plain_paths(&self) -> HashMap<String, usize> {
+        let mut plain = HashMap::new();
+        for (index, binding) in self.bindings.iter().enumerate() {
+            let literal = |segment: &Segment| match segment {
+                Segment::Literal(text) => Some(text.clone()),
+                Segment::Variable(_) => None,
+            };
+            let Some(segments) = binding.template.segments().iter().map(literal).collect::<Option<Vec<_>>>()
+            else {
+                continue;
+            };
+            let mut ends = Vec::new();
+            self.collect(0, &segments, &mut ends);
+            let path = format!("/{}", segments.join("/"));
+            if ends == [index] && self.segments(&path).is_some_and(|read| read == segments) {
+                plain.insert(path, index);
+            }
+        }
+        plain
     }
 
     fn add(&mut self, binding: Binding) -> Result<(), BindingError> {

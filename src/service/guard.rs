@@ -161,13 +161,13 @@ impl Guard {
         }
         // Before the refusal, which may be written down: whoever is refused all the time must not get that for free.
         if requirement != Requirement::Scope(Scope::Chat) || path == EXPLAIN {
-            self.limit(&caller).await?;
+            Box::pin(self.limit(&caller)).await?;
         }
         let request_id = extensions.get::<RequestId>().copied();
         if let Err(failure) = requirement.check(&caller) {
             if let Some(action) = action {
                 let attempt = Attempt::new(&caller, caller.actor(request_id), action);
-                self.auditor.refused(attempt, &failure).await;
+                Box::pin(self.auditor.refused(attempt, &failure)).await;
             }
             return Err(failure);
         }

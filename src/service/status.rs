@@ -6,7 +6,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
 use serde::Serialize;
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -262,11 +262,15 @@ fn foreign(status: &Status) -> Reason {
 /// Where the limit of requests stands, as OpenAI says it.
 pub(super) fn request_headers(requests: Option<Requests>, headers: &mut HeaderMap) {
     let Some(requests) = requests else { return };
-    headers.insert("x-ratelimit-limit-requests", HeaderValue::from(requests.limit));
-    headers.insert("x-ratelimit-remaining-requests", HeaderValue::from(requests.remaining));
+    headers.insert(LIMIT, HeaderValue::from(requests.limit));
+    headers.insert(REMAINING, HeaderValue::from(requests.remaining));
     let reset = HeaderValue::try_from(spoken(requests.reset)).expect("digits and units");
-    headers.insert("x-ratelimit-reset-requests", reset);
+    headers.insert(RESET, reset);
 }
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
 
 /// A time as OpenAI's headers have it: `120ms`, `6s`, `1m30s`.
 fn spoken(time: Duration) -> String {

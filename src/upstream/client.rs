@@ -58,9 +58,9 @@ impl UpstreamClient {
         match &upstream.kind {
             Kind::Demo => Ok(demo::answer(request.body(), self.clock.now())),
             Kind::Http(endpoint) => {
-                let headers = headers::outgoing(endpoint, request.stream(), client_headers);
                 let call = Call { name: &upstream.name, endpoint, clock: &self.clock };
-                call.run(request.body(), &headers).await
+                call.run(request.body(), || headers::outgoing(endpoint, request.stream(), client_headers))
+                    .await
             }
         }
     }
@@ -73,10 +73,14 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    async fn run(&self, body: &Bytes, headers: &HeaderMap) -> Result<UpstreamResponse, UpstreamError> {
+    async fn run(
+        &self,
+        body: &Bytes,
+        headers: impl Fn() -> HeaderMap,
+    ) -> Result<UpstreamResponse, UpstreamError> {
         let (mut may_reconnect, mut may_repeat) = (true, true);
         loop {
-            match self.attempt(body, headers).await {
+            match self.attempt(body, headers()).await {
                 Err(Attempt::NotConnected(error)) if may_reconnect => {
                     tracing::debug!(upstream = self.name, %error, "connecting once more");
                     may_reconnect = false;
@@ -95,11 +99,11 @@ impl Call<'_> {
         }
     }
 
-    async fn attempt(&self, body: &Bytes, headers: &HeaderMap) -> Result<Response<Incoming>, Attempt> {
+    async fn attempt(&self, body: &Bytes, headers: HeaderMap) -> Result<Response<Incoming>, Attempt> {
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.endpoint.chat.clone();
-        *request.headers_mut() = headers.clone();
+        *request.headers_mut() = headers;
         let (name, within) = (self.name, self.endpoint.first_byte_timeout);
         match timeout(within, self.endpoint.transport.call(request)).await {
             Ok(Ok(response)) => Ok(response),
@@ -139,7 +143,7 @@ impl Call<'_> {
         let (parts, body) = response.into_parts();
         match parts.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                self.log_refusal(parts.status, body).await;
+                Box::pin(self.log_refusal(parts.status, body)).await;
                 Err(UpstreamError::CredentialRejected {
                     upstream: self.name.to_owned(),
                     status: parts.status.as_u16(),

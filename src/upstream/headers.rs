@@ -127,10 +127,14 @@ fn identify(endpoint: &Endpoint, headers: &mut HeaderMap) {
     }
 }
 
+/// How many headers an answer gets here: of limits, tools and the request's id.
+const ADDED: usize = 12;
+
 /// What of the provider's headers the agent sees. `content-length` stays: whoever changes the body takes it out.
 pub(super) fn returned(from: &HeaderMap) -> HeaderMap {
     let named = named_in_connection(from);
-    let mut headers = HeaderMap::with_capacity(from.len());
+    // With room for what is added on the way to the client.
+    let mut headers = HeaderMap::with_capacity(from.len() + ADDED);
     for (name, value) in from {
         let text = name.as_str();
         let dropped = HOP_BY_HOP.contains(&text)

@@ -29,6 +29,16 @@ const MESSAGE: &[&str] = &["tool_calls", "function_call"];
 const CALL: &[&str] = &["index", "id", "type", "function", "custom", "name", "arguments", "input"];
 const CALLED: &[&str] = &["name", "arguments", "input"];
 
+/// Makes sure that it is JSON, whatever it says.
+pub(super) fn valid(json: &[u8]) -> Result<(), Invalid> {
+    let mut scan = match Scanner::new(json, DEPTH) {
+        Err(Invalid::Empty) => return Ok(()),
+        scan => scan?,
+    };
+    scan.skip()?;
+    scan.end()
+}
+
 pub(super) fn answer(json: &[u8]) -> Result<Answer, Unreadable> {
     let mut answer = Answer::default();
     let mut scan = match Scanner::new(json, DEPTH) {
@@ -242,7 +252,8 @@ fn object(
                 return Err(Unreadable::Repeated(governed[place]));
             }
             seen |= 1 << place;
-        } else {
+        } else if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+            // Else it folds to itself.
             let folded = fold(&name);
             if let Some(known) = governed.iter().find(|known| **known == folded) {
                 return Err(Unreadable::LookAlike(known));

@@ -41,6 +41,10 @@ pub(super) const COMPLETIONS: [&str; 3] =
 /// The method that says what would become of a chat request: it completes none, and leaves no record.
 pub(super) const EXPLAIN: &str = "/orqen.v1.ChatService/ExplainToolSelection";
 
+const INPUT: HeaderName = HeaderName::from_static("x-orqen-tools-input");
+const DENIED: HeaderName = HeaderName::from_static("x-orqen-tools-denied");
+const OUTPUT: HeaderName = HeaderName::from_static("x-orqen-tools-output");
+const WOULD_DENY: HeaderName = HeaderName::from_static("x-orqen-tools-would-deny");
 const ROUTING: HeaderName = HeaderName::from_static("x-orqen-routing");
 const RATIO: HeaderName = HeaderName::from_static("x-orqen-prune-ratio");
 const SAVED: HeaderName = HeaderName::from_static("x-orqen-tokens-saved");
@@ -97,14 +101,11 @@ fn descriptor(name: &str) -> MessageDescriptor {
 
 /// What became of the tools, for the client to see.
 fn tool_headers(tally: &ToolTally, pruned: Pruned, headers: &mut HeaderMap) {
-    let mut set = |name: &'static str, count: u32| {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from(count));
-    };
-    set("x-orqen-tools-input", tally.input);
-    set("x-orqen-tools-denied", tally.denied);
-    set("x-orqen-tools-output", tally.output);
+    headers.insert(INPUT, HeaderValue::from(tally.input));
+    headers.insert(DENIED, HeaderValue::from(tally.denied));
+    headers.insert(OUTPUT, HeaderValue::from(tally.output));
     if tally.would_deny > 0 {
-        set("x-orqen-tools-would-deny", tally.would_deny);
+        headers.insert(WOULD_DENY, HeaderValue::from(tally.would_deny));
     }
     let Some(routing) = pruned.routing else { return };
     headers.insert(ROUTING, HeaderValue::from_static(routing.as_str()));

@@ -153,9 +153,9 @@ fn what_two_parsers_could_read_differently_is_unreadable() {
     for json in [
         r#"{"choices":[],"choices":[{"message":{"tool_calls":[{"name":"gone"}]}}]}"#.to_owned(),
         r#"{"choices":[],"ch\u006fices":[]}"#.to_owned(),
-        r#"{"Choices":[]}"#.to_owned(),
-        r#"{"choices":[{"message":{},"message":{}}]}"#.to_owned(),
-        r#"{"choices":[{"finish_reason":"stop","finish_reason":"stop"}]}"#.to_owned(),
+        r#"{"Choices":[{"tool_calls":0}]}"#.to_owned(),
+        r#"{"choices":[{"message":{},"message":{"content":"call"}}]}"#.to_owned(),
+        r#"{"choices":[{"finish_reason":"stop","finish_reason":"tool_calls"}]}"#.to_owned(),
         message(r#""tool_calls":[],"tool_calls":[{"name":"gone"}]"#),
         message(r#""tool_calls":[],"Tool_Calls":[{"name":"gone"}]"#),
         message(r#""tool_calls":[],"tool_cal\u200bls":[{"name":"gone"}]"#),
@@ -172,8 +172,8 @@ fn what_two_parsers_could_read_differently_is_unreadable() {
         message(r#""tool_calls":[{"name":"a","index":-1}]"#),
         message(r#""function_call":["gone"]"#),
         message(r#""a\ud800":1"#),
-        r#"[{"choices":[]}]"#.to_owned(),
-        r#"{"choices":{"0":{}}}"#.to_owned(),
+        r#"[{"choices":[{"tool_calls":[]}]}]"#.to_owned(),
+        r#"{"choices":{"0":{"tool_calls":[]}}}"#.to_owned(),
         "{}{}".to_owned(),
         "\u{feff}{}".to_owned(),
         "data: {}".to_owned(),
@@ -184,6 +184,27 @@ fn what_two_parsers_could_read_differently_is_unreadable() {
         whole(&json).expect_err(&json);
     }
     assert_eq!(whole(r#"{"x":1,"x":2}"#).unwrap(), r#"{"x":1,"x":2}"#, "what decides nothing may be odd");
+}
+
+#[test]
+fn an_answer_in_which_no_reader_finds_a_call_passes_however_odd_it_is() {
+    for json in [
+        r#"{"choices":[{"message":{"content":"a\n"},"message":{}}]}"#,
+        r#"{"Choices":[]}"#,
+        r#"[{"choices":[]}]"#,
+        "  ",
+    ] {
+        assert_eq!(whole(json).unwrap(), json);
+    }
+    for json in [
+        r#"{"choices":[],"Choices":[],"tool_c\u0061lls":[]}"#,
+        r#"{"choices":[],"Choices":[],"tool_CaLLs":[]}"#,
+        "{\"choices\":[],\"Choices\":[],\"tool_ca\u{200b}lls\":[]}",
+        "{\"choices\":[],\"Choices\":[],\"tool_ca\u{7f}lls\":[]}",
+        r#"{"choices":[],"Choices":[],"ｔool_ｃalls":[]}"#,
+    ] {
+        whole(json).expect_err(json);
+    }
 }
 
 #[test]
