@@ -82,17 +82,16 @@ pub fn open_tokens(config: &Config, store: &Store) -> anyhow::Result<DelegatedTo
     Ok(DelegatedTokens::new(&keys))
 }
 
-/// Whether the secrets that are there can be read, of a store in `database`; PostgreSQL is in no file.
-pub(super) fn check_secrets(config: &Config, database: Option<&Path>) -> anyhow::Result<()> {
-    given_peppers(config, database)?;
-    given_signing_keys(config, database).map(drop)
-}
-
-fn given_peppers(config: &Config, database: Option<&Path>) -> anyhow::Result<Given<Peppers>> {
+/// The peppers that are given, or are beside the store in `database`; PostgreSQL is in no file.
+pub(super) fn given_peppers(config: &Config, database: Option<&Path>) -> anyhow::Result<Given<Peppers>> {
     PEPPERS.given(&config.auth.peppers, config.auth.pepper_file.as_deref(), database)
 }
 
-fn given_signing_keys(config: &Config, database: Option<&Path>) -> anyhow::Result<Given<SigningKeys>> {
+/// The signing keys that are given, or are beside the store in `database`.
+pub(super) fn given_signing_keys(
+    config: &Config,
+    database: Option<&Path>,
+) -> anyhow::Result<Given<SigningKeys>> {
     SIGNING_KEYS.given(&config.auth.signing_keys, config.auth.signing_key_file.as_deref(), database)
 }
 

@@ -35,6 +35,16 @@ pub(super) enum Given<T> {
     Beside(PathBuf),
 }
 
+impl<T> Given<T> {
+    /// What is there.
+    pub(super) fn here(self) -> Option<T> {
+        match self {
+            Self::Here(secret) => Some(secret),
+            Self::Beside(_) => None,
+        }
+    }
+}
+
 impl<T> Kind<T> {
     /// What the configuration gives, in a list or a file, or what is beside the store in `database`.
     pub(super) fn given(

@@ -12,6 +12,7 @@ mod grpc;
 mod health;
 mod kept;
 mod linger;
+mod machine;
 mod timely;
 
 use std::{
@@ -46,7 +47,7 @@ use crate::{
 };
 
 pub use self::{
-    check::check,
+    check::{Checked, check},
     first_start::{FirstKey, open_peppers, open_store, open_tokens},
 };
 use self::{figures::Figures, front::Front, grpc::Grpc, health::Health};

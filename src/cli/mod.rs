@@ -46,6 +46,7 @@ EXAMPLES
   orqen audit --limit 20                       who changed what, and what was refused
   orqen evaluate requests.jsonl                what pruning would save of your own requests
   orqen config show                            every value, and where it came from
+  orqen config check --replicas 3              what three replicas behind a balancer must not have
 
 CONFIGURATION
   Embedded defaults, then orqen.toml (or --config FILE), then the environment: ORQEN_SECTION__FIELD,

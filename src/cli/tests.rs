@@ -1,9 +1,10 @@
 //! The command line as a user types it: what is understood, what is refused, and what the help teaches.
 
 use clap::CommandFactory;
+use secrecy::ExposeSecret;
 
 use super::*;
-use crate::clock::Clock;
+use crate::{clock::Clock, domain::secret::Peppers};
 
 /// What `orqen` prints, and whether it did its work, with these arguments and a store of its own.
 struct Shell {
@@ -65,6 +66,10 @@ fn a_command_that_is_not_understood_is_a_usage_error() {
         &["orqen", "key", "create", "a", "--expires-at", "tomorrow"],
         &["orqen", "key", "create", "a", "--expires-in", "5d", "--expires-at", "2030-01-31T00:00:00Z"],
         &["orqen", "key", "create", "a", "--allow", "x", "--allow-none"],
+        &["orqen", "config", "check", "--replicas", "0"],
+        &["orqen", "config", "check", "--replicas", "100001"],
+        &["orqen", "config", "check", "--replicas", "3", "--memory", "2"],
+        &["orqen", "config", "check", "--memory", "2Gi"],
         &["orqen", "frobnicate"],
     ] {
         assert_eq!(Arguments::try_parse_from(line).unwrap_err().exit_code(), 2, "{line:?}");
@@ -362,6 +367,70 @@ fn what_a_start_would_refuse_is_found_by_the_check_all_at_once() {
     assert!(shell.orqen(&["config", "check"]).unwrap_err().contains("parameters"));
     std::fs::write(shell.directory.path().join("orqen.toml"), "[store]\nurl = \"postgres://h/d\"\n").unwrap();
     assert!(shell.orqen(&["config", "check"]).unwrap_err().contains("auth.pepper_file"));
+}
+
+/// What a cluster may be served by, but for its secrets.
+const CLUSTER: &str = "\
+[server]\nlisten = \"0.0.0.0:8080\"\nadmin_listen = \"0.0.0.0:9090\"\ndrain_delay = \"10s\"\n\
+[store]\nurl = \"postgres://orqen:hunter2@db/orqen\"\nbootstrap = false\n\
+[redis]\nurl = \"redis://redis/0\"\n\
+[limits]\nfailed_auth_per_minute = \"unlimited\"\n";
+
+#[test]
+fn a_cluster_is_checked_for_what_no_replica_can_know() {
+    let shell = Shell::new();
+    let file = shell.directory.path().join("orqen.toml");
+    let drawn = || Peppers::generate(&mut rand::rng()).expose_secret().to_owned();
+    let secrets = format!("[auth]\npeppers = [\"{}\"]\nsigning_keys = [\"{}\"]\n", drawn(), drawn());
+    std::fs::write(&file, format!("{CLUSTER}{secrets}")).unwrap();
+    let check = ["config", "check", "--replicas", "3", "--memory", "2Gi"];
+    assert_eq!(shell.orqen(&check).unwrap(), "ok\n", "nothing is found where nothing is wrong");
+
+    std::fs::write(&file, "[server]\ndrain_delay = \"0s\"\n[limits]\nbody_memory = 4294967296\n").unwrap();
+    assert_eq!(shell.orqen(&["config", "check"]).unwrap(), "ok\n", "one process may be served by it");
+    let said = shell.orqen(&check).unwrap_err();
+    for field in ["store.url: sqlite://", "redis.url: ", "server.drain_delay (", "limits.body_memory ("] {
+        assert!(said.contains(&format!("\n  {field}")), "{field}: {said}");
+    }
+    assert!(!said.contains("warning"), "{said}");
+}
+
+#[test]
+fn what_may_be_meant_is_a_warning_and_no_failure() {
+    let shell = Shell::new();
+    let file = shell.directory.path().join("orqen.toml");
+    std::fs::write(&file, "").unwrap();
+    let said = shell.orqen(&["config", "check", "--replicas", "1", "--memory", "64Gi"]).unwrap();
+    let (warnings, rest) = said.split_at(said.rfind("ok\n").unwrap());
+    assert_eq!(rest, "ok\n");
+    assert!(warnings.lines().count() > 2, "{said}");
+    assert!(warnings.lines().all(|line| line.starts_with("warning: ")), "{said}");
+}
+
+#[test]
+fn secrets_of_a_cluster_are_drawn_and_not_typed() {
+    let shell = Shell::new();
+    let file = shell.directory.path().join("orqen.toml");
+    let check = |peppers: &str, keys: &str| {
+        let secrets = format!("[auth]\npeppers = [\"{peppers}\"]\nsigning_keys = [\"{keys}\"]\n");
+        std::fs::write(&file, format!("{CLUSTER}{secrets}")).unwrap();
+        shell.orqen(&["config", "check", "--replicas", "2", "--memory", "2Gi"])
+    };
+    let drawn = Peppers::generate(&mut rand::rng()).expose_secret().to_owned();
+    let typed = format!("1:{}", "0f".repeat(32));
+    let said = check(&typed, &drawn).unwrap_err();
+    assert!(said.contains("auth.peppers: version 1") && !said.contains("signing_keys"), "{said}");
+    let said = check(&drawn, &typed).unwrap_err();
+    assert!(said.contains("auth.signing_keys: version 1") && !said.contains("peppers:"), "{said}");
+    let said = check(&drawn, &drawn).unwrap_err();
+    assert!(said.contains("is a pepper too"), "{said}");
+    assert!(!said.contains(&drawn[2..]), "a secret is never repeated");
+
+    std::fs::write(&file, CLUSTER).unwrap();
+    let said = shell.orqen(&["config", "check", "--replicas", "2"]).unwrap_err();
+    for missing in ["auth.pepper_file", "auth.signing_key_file"] {
+        assert!(said.contains(missing), "both are told at once: {said}");
+    }
 }
 
 #[test]

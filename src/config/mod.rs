@@ -15,6 +15,7 @@ pub mod amount;
 pub mod duration;
 
 mod auth;
+mod cluster;
 mod environment;
 mod inspect;
 mod jwt;
@@ -36,6 +37,7 @@ mod upstream;
 mod usage;
 
 pub use auth::Auth;
+pub use cluster::{Cluster, Findings, bytes_of};
 pub use environment::Environment;
 pub use jwt::{Jwt, JwtAlgorithm};
 pub use layers::{Origin, Origins};

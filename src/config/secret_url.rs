@@ -1,7 +1,7 @@
 //! A URL that may carry a password. Whoever prints it gets `***` in its place; whoever connects asks for the
 //! text by name. Redaction errs on the side of hiding: what cannot be told from a password is not shown.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -24,6 +24,14 @@ impl SecretUrl {
     /// What stands before `://`, in lower case; empty if nothing does.
     pub fn scheme(&self) -> String {
         self.expose().split_once("://").map_or_else(String::new, |(scheme, _)| scheme.to_lowercase())
+    }
+
+    /// Whether it names this machine: `localhost`, a loopback address, or no host at all.
+    pub fn is_local(&self) -> bool {
+        let Ok(uri) = self.expose().parse::<http::Uri>() else { return false };
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let address = host.parse::<IpAddr>();
+        host.is_empty() || host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
     fn redacted(&self) -> String {
@@ -115,5 +123,26 @@ mod tests {
     fn the_scheme_is_read_in_lower_case() {
         assert_eq!(SecretUrl::new("PostgreSQL://h/d").scheme(), "postgresql");
         assert_eq!(SecretUrl::new("orqen.db").scheme(), "");
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_known() {
+        for url in [
+            "redis://localhost/0",
+            "redis://:p@127.0.0.1:6379/0",
+            "redis://[::1]/0",
+            "postgres://u:p@127.9.9.9/d",
+        ] {
+            assert!(SecretUrl::new(url).is_local(), "{url}");
+        }
+        for url in [
+            "redis://redis/0",
+            "postgres://u:localhost@db/d",
+            "sqlite://orqen.db",
+            "postgres://10.0.0.1/d",
+            "x",
+        ] {
+            assert!(!SecretUrl::new(url).is_local(), "{url}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! `SecretDigest` is all that is stored. Two types, so that one cannot be passed for the other. Neither has a
 //! `Debug` or `Display` that shows anything.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use hmac::{Hmac, KeyInit, Mac};
 use rand::CryptoRng;
@@ -159,6 +159,7 @@ struct Pepper {
     version: u32,
     // Keyed once: each digest clones the inner state and saves two compressions.
     keyed: Hmac<Sha256>,
+    is_guessable: bool,
 }
 
 /// Why a list of peppers cannot be used.
@@ -192,7 +193,7 @@ impl Peppers {
                 return Err(PepperError::Repeated(version));
             }
             let keyed = Hmac::new_from_slice(&bytes).expect("HMAC takes a key of any length");
-            peppers.push(Pepper { version, keyed });
+            peppers.push(Pepper { version, keyed, is_guessable: is_guessable(&bytes) });
         }
         if peppers.is_empty() {
             return Err(PepperError::None);
@@ -208,6 +209,20 @@ impl Peppers {
         format!("1:{}", hex::encode(bytes)).into()
     }
 
+    /// The versions that somebody typed instead of drawing them.
+    pub fn guessable(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().filter(|pepper| pepper.is_guessable).map(|pepper| pepper.version)
+    }
+
+    /// Whether one of them is made of these bytes.
+    pub fn holds(&self, bytes: &[u8]) -> bool {
+        // The bytes are not kept, so that what both say of the same text is compared.
+        let said = |keyed: Hmac<Sha256>| keyed.finalize().into_bytes();
+        let other = Hmac::new_from_slice(bytes).expect("HMAC takes a key of any length");
+        let other = said(other);
+        self.0.iter().any(|pepper| said(pepper.keyed.clone()) == other)
+    }
+
     /// The digest that a new secret is stored under, and the pepper's version.
     pub fn digest(&self, secret: &PlainSecret) -> (u32, SecretDigest) {
         let newest = &self.0[0];
@@ -218,6 +233,15 @@ impl Peppers {
     pub fn candidates(&self, secret: &PlainSecret) -> impl Iterator<Item = SecretDigest> {
         self.0.iter().map(|pepper| pepper.digest(secret))
     }
+}
+
+/// Whether bytes are an example or a placeholder: a pattern, or a count. Of 32 random bytes some 30 differ; that fewer than
+/// 16 do happens less than once in 10^15 draws.
+pub(super) fn is_guessable(bytes: &[u8]) -> bool {
+    let different: HashSet<_> = bytes.iter().collect();
+    let mut steps = bytes.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
+    let first = steps.next();
+    different.len() < 16 || steps.all(|step| Some(step) == first)
 }
 
 impl fmt::Debug for Peppers {
@@ -248,6 +272,21 @@ mod tests {
         assert_eq!(secret.expose().len(), SECRET_LENGTH);
         assert_eq!(PlainSecret::parse(secret.expose()).unwrap().expose(), secret.expose());
         assert_eq!(secret.shown_prefix().len(), 15);
+    }
+
+    #[test]
+    fn a_pepper_that_was_typed_is_known_from_one_that_was_drawn() {
+        let count: Vec<u8> = (0..32).collect();
+        let typed = ["00".repeat(32), "0123456789abcdef".repeat(4), "a1b2".repeat(16), hex::encode(&count)];
+        for digits in &typed {
+            let peppers = Peppers::parse([format!("3:{digits}").as_str()]).unwrap();
+            assert_eq!(peppers.guessable().collect::<Vec<_>>(), [3], "{digits}");
+            assert!(peppers.holds(&hex::decode(digits).unwrap()) && !peppers.holds(&[1; 32]));
+        }
+        for _ in 0..1_000 {
+            let drawn = Peppers::generate(&mut rand::rng());
+            assert_eq!(Peppers::parse([drawn.expose_secret()]).unwrap().guessable().count(), 0);
+        }
     }
 
     #[test]

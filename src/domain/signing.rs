@@ -8,6 +8,8 @@ use std::fmt;
 use rand::CryptoRng;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 
+use crate::domain::secret::is_guessable;
+
 /// The length of an Ed25519 key (RFC 8032, 5.1.5), in bytes.
 pub const SEED_LENGTH: usize = 32;
 
@@ -57,6 +59,11 @@ impl SigningKeys {
         Ok(Self(keys))
     }
 
+    /// The versions that somebody typed instead of drawing them.
+    pub fn guessable(&self) -> impl Iterator<Item = u32> {
+        self.seeds().filter(|(_, seed)| is_guessable(*seed)).map(|(version, _)| version)
+    }
+
     /// A new key of version 1, written as `parse` reads it.
     pub fn generate(rng: &mut impl CryptoRng) -> SecretString {
         let mut bytes = [0; SEED_LENGTH];
@@ -89,6 +96,7 @@ mod tests {
             [(2, 0xb2), (1, 0xa1)]
         );
         assert_eq!(format!("{keys:?}"), "SigningKeys(…)");
+        assert_eq!(keys.guessable().collect::<Vec<_>>(), [2, 1], "one byte, over and over");
         for (entries, error) in [
             (&[][..], SigningKeyError::None),
             (&["1:a1"], SigningKeyError::Shape),
