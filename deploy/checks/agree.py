@@ -65,7 +65,7 @@ def kubernetes() -> None:
     agree(grace >= drain(server), f"terminationGracePeriodSeconds {grace} ends a drain of {drain(server)} s")
     check, serve = spec["initContainers"][0], spec["containers"][0]
     agree(replicas_flag(check["args"]) == deployment["spec"]["replicas"], "the check is of another number of replicas")
-    for part in ("env", "volumeMounts", "resources", "securityContext", "image"):
+    for part in ("env", "workingDir", "volumeMounts", "resources", "securityContext", "image"):
         agree(check[part] == serve[part], f"the check and the server have another {part}")
 
     user, ports = image()
