@@ -1,7 +1,8 @@
 //! What accounting costs a request: its limits and its record, each apart, in one run; and what it costs a process
 //! that goes on for long.
 //!
-//! `cargo bench --bench accounting`, with `-- 5000000` for a longer soak. Bounds: 2 µs of processor time a request for
+//! `cargo bench --bench accounting`, with `-- 5000000` for a longer soak, and with `-- postgres://USER@HOST/EMPTY` for what a
+//! PostgreSQL takes in a second, from one writer and from four as four replicas have them. Bounds: 2 µs of processor time a request for
 //! limits, 10 µs for its record, the writer and SQLite included. The soak admits and records over a bounded set of
 //! keys and prints the resident memory as it goes: it must come to a stand. Processor time is that of the whole
 //! process (`/proc`, so on Linux alone), in ticks of 10 ms.
@@ -48,6 +49,8 @@ const SOAKED: u32 = 2_000_000;
 const LINES: u32 = 10;
 const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));
 const KEYS: u128 = 1_000;
+/// Writers that share a PostgreSQL, each with its recorder, queue and connections, as replicas have them.
+const WRITERS: u32 = 4;
 /// Records that are sent before the writer is waited for: what its queue holds.
 const AHEAD: u32 = 8_192;
 
@@ -66,6 +69,11 @@ fn main() {
     limits();
     drop(entered);
     runtime.block_on(Box::pin(recording()));
+    if let Some(url) = std::env::args().find(|argument| argument.starts_with("postgres")) {
+        for writers in [1, WRITERS] {
+            runtime.block_on(Box::pin(recording_together(&url, writers)));
+        }
+    }
     runtime.block_on(Box::pin(soak(soaked)));
 }
 
@@ -105,6 +113,24 @@ async fn recording() {
     report("recording", RECORDED, began.elapsed(), processor_time() - used);
 }
 
+/// What a PostgreSQL takes from so many writers: records a second, all written when the clock stops.
+async fn recording_together(url: &str, writers: u32) {
+    let mut all = Vec::new();
+    for _ in 0..writers {
+        all.push(Books::at(url).await);
+    }
+    let (each, began) = (RECORDED / writers, Instant::now());
+    let recording = all.into_iter().map(|books| async move {
+        for number in 0..each {
+            books.record(number).await;
+        }
+        books.close(each).await;
+    });
+    futures_util::future::join_all(recording).await;
+    let second = f64::from(each * writers) / began.elapsed().as_secs_f64();
+    println!("PostgreSQL  {second:>8.0} records a second from {writers} writers");
+}
+
 async fn soak(requests: u32) {
     let (books, limiter) = (Books::open().await, limiter());
     println!("{:>12}{:>16}{:>12}", "requests", "resident KiB", "subjects");
@@ -128,13 +154,21 @@ struct Books {
     written: Arc<AtomicU64>,
     stop: CancellationToken,
     store: Store,
-    _folder: tempfile::TempDir,
+    /// Ids count up from here, apart from those of every other run: a record with an id that is there is not written.
+    first_id: u128,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Books {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let text = format!("[store]\nurl = \"sqlite://{}\"", folder.path().join("bench.db").display());
+        let mut books = Self::at(&format!("sqlite://{}", folder.path().join("bench.db").display())).await;
+        books._folder = Some(folder);
+        books
+    }
+
+    async fn at(url: &str) -> Self {
+        let text = format!("[store]\nurl = \"{url}\"");
         let config = Config::from_toml(&text, &Environment::default()).unwrap().config;
         let store = Store::connect(&config.store, Arc::new(SystemClock)).await.unwrap();
         let (written, sink) = (Arc::new(AtomicU64::new(0)), store.clone());
@@ -157,7 +191,7 @@ impl Books {
         });
         let stop = CancellationToken::new();
         let writer = tokio_util::task::TaskTracker::new().spawn(writer.run(stop.clone()));
-        Self { recorder, writer, written, stop, store, _folder: folder }
+        Self { recorder, writer, written, stop, store, first_id: Uuid::now_v7().as_u128(), _folder: None }
     }
 
     /// Records a request as chat does, and waits where the writer is far behind, which chat never does.
@@ -165,7 +199,7 @@ impl Books {
         while number.saturating_sub(AHEAD) as u64 > self.written.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let id = RequestId::from_bytes(Uuid::from_u128(u128::from(number) << 64 | 7).into_bytes());
+        let id = RequestId::from_bytes(Uuid::from_u128(self.first_id + u128::from(number)).into_bytes());
         let record = Record::begun(id, ACCOUNT, key(number), SystemClock.now());
         let mut pending = self.recorder.begin(record);
         pending.policy(1);
