@@ -25,8 +25,8 @@ const FAILOVER: Duration = Duration::from_secs(30);
 const LONG_STALE: Duration = Duration::from_secs(10 * 60);
 /// Polls that a replica misses before it says degraded, and the second that it adds (`app::health`).
 const MISSED_POLLS: u32 = 8;
-/// Polls of all replicas a second that a PostgreSQL takes beside its work: it answers some 20,000 such look-ups a second and
-/// core (the README, "Scale on paper", says how that was measured).
+/// Polls of all replicas a second that a PostgreSQL takes beside its work, a fifth of what it answered on two busy cores
+/// (the README, "Scale on paper").
 const POLLS: f64 = 5_000.0;
 /// PostgreSQL's default `max_connections` less those it keeps for superusers.
 const CONNECTIONS: u64 = 97;
@@ -115,13 +115,13 @@ impl Cluster {
                 ),
             );
         }
-        let connections = u64::from(store.max_connections) * u64::from(replicas);
+        let connections = (u64::from(store.max_connections) + 1) * u64::from(replicas);
         if connections > CONNECTIONS {
             warnings.add(
                 "store.max_connections",
                 format!(
-                    "{} make {connections} connections of {replicas} replicas, and PostgreSQL grants {CONNECTIONS} unless \
-                     its own `max_connections` says more: raise that, give less here, or put PgBouncer between",
+                    "{} and one that listens make {connections} connections of {replicas} replicas, and PostgreSQL grants \
+                     {CONNECTIONS} unless its own `max_connections` says more: raise that, or give less here",
                     store.max_connections
                 ),
             );

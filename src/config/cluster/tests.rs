@@ -41,7 +41,7 @@ fn every_rule_of_a_cluster_is_kept() {
         ("[store]", "[store]\nstale_for = \"9s\"\npoll_every = \"1s\"", "store.stale_for", true),
         ("[store]", "[store]\nstale_for = \"9001ms\"\npoll_every = \"1s\"", "store.stale_for", false),
         ("[store]", "[store]\nstale_for = \"1h\"", "store.stale_for", false),
-        ("[store]", "[store]\nmax_connections = 33", "store.max_connections", false),
+        ("[store]", "[store]\nmax_connections = 32", "store.max_connections", false),
         ("bootstrap = false", "bootstrap = true", "store.bootstrap", false),
         ("failed_auth_per_minute = 6000", "", "limits.failed_auth_per_minute", false),
     ] {
@@ -50,24 +50,32 @@ fn every_rule_of_a_cluster_is_kept() {
         let (told, others) = if is_error { (errors, warnings) } else { (warnings, errors) };
         assert_eq!((told, others), (vec![field.to_owned()], vec![]), "{text}");
     }
-    let polls = CLUSTER.replace("[store]", "[store]\npoll_every = \"10ms\"\nmax_connections = 1");
-    assert_eq!(found(&polls, 50, None), (vec![], vec![]));
-    assert_eq!(found(&polls, 51, None), (vec![], vec!["store.poll_every".to_owned()]));
+    assert_eq!(
+        found(&CLUSTER.replace("[store]", "[store]\nmax_connections = 31"), 3, None),
+        (vec![], vec![])
+    );
+    // So many are too many connections in any case, at two each.
+    let (polls, crowd) = (
+        CLUSTER.replace("[store]", "[store]\npoll_every = \"10ms\"\nmax_connections = 1"),
+        "store.max_connections",
+    );
+    assert_eq!(found(&polls, 50, None), (vec![], vec![crowd.to_owned()]));
+    assert_eq!(found(&polls, 51, None), (vec![], vec!["store.poll_every".to_owned(), crowd.to_owned()]));
 }
 
 #[test]
 fn what_a_cluster_may_hold_fits_its_memory() {
     let most = |text: &str, memory: u64| found(&format!("{CLUSTER}{text}"), 3, Some(memory << 20));
     let field = |field: &str| vec![field.to_owned()];
-    assert_eq!(most("", 1024), (vec![], field("limits.body_memory")), "512 of bodies, and the rest");
-    assert_eq!(most("", 512), (field("limits.body_memory"), vec![]));
+    assert_eq!(most("", 1280), (vec![], field("limits.body_memory")), "1,095 of 1,280");
+    assert_eq!(most("", 1024), (field("limits.body_memory"), vec![]));
     assert_eq!(most("[auth]\ncache_keys = 10000000\n", 4096), (field("auth.cache_keys"), vec![]));
     assert_eq!(most("[pruning]\ncache_bytes = 17179869184\n", 8192), (field("pruning.cache_bytes"), vec![]));
     let loaded = Config::from_toml(CLUSTER, &Environment::default()).unwrap();
-    let findings = Cluster { replicas: 3, memory: Some(512 << 20) }.findings(&loaded);
+    let findings = Cluster { replicas: 3, memory: Some(1024 << 20) }.findings(&loaded);
     let message = &findings.errors[0].message;
     assert!(
-        message.contains("of 512 MiB of memory") && message.contains("limits.body_memory 512 MiB"),
+        message.contains("of 1024 MiB of memory") && message.contains("limits.body_memory 512 MiB"),
         "{message}"
     );
 }
