@@ -3,7 +3,10 @@
 //! Why not the library's own: a line for each request was a sixth of what a request costs, most of it in building each
 //! line through a tree of serializers. Here the text is written once, front to back. Spans are left out: there are none.
 
-use std::fmt::{self, Write};
+use std::{
+    cell::RefCell,
+    fmt::{self, Write},
+};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use tracing::{
@@ -21,6 +24,11 @@ pub(super) struct JsonLine {
     pub(super) now: fn() -> DateTime<Utc>,
 }
 
+thread_local! {
+    /// The line that is being written: one buffer for all lines of a thread.
+    static LINE: RefCell<Line> = const { RefCell::new(Line::new()) };
+}
+
 impl<S, N> FormatEvent<S, N> for JsonLine
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -32,100 +40,137 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        let now = (self.now)();
+        LINE.with(|line| match line.try_borrow_mut() {
+            Ok(mut line) => writer.write_str(line.of(event, now)),
+            // Whoever logs while he is being written down himself, as an odd `Display` may, has a line of his own.
+            Err(_) => writer.write_str(Line::new().of(event, now)),
+        })
+    }
+}
+
+/// A line as it grows.
+struct Line {
+    text: String,
+    /// The second of the last line, and how it was written: lines come many a second.
+    second: i64,
+    written: String,
+}
+
+impl Line {
+    const fn new() -> Self {
+        Self { text: String::new(), second: i64::MIN, written: String::new() }
+    }
+
+    fn of(&mut self, event: &Event<'_>, now: DateTime<Utc>) -> &str {
         let metadata = event.metadata();
-        let now = (self.now)().to_rfc3339_opts(SecondsFormat::Micros, true);
-        write!(writer, r#"{{"timestamp":"{now}","level":"{}""#, metadata.level())?;
-        let mut fields = Fields { writer: &mut writer, result: Ok(()) };
-        event.record(&mut fields);
-        fields.result?;
-        writer.write_str(r#","target":""#)?;
-        Escaped(&mut writer).write_str(metadata.target())?;
-        writer.write_str("\"}\n")
+        self.text.clear();
+        self.text.push_str(r#"{"timestamp":""#);
+        self.time(now);
+        self.text.push_str(r#"","level":""#);
+        self.text.push_str(metadata.level().as_str());
+        self.text.push('"');
+        event.record(self);
+        self.text.push_str(r#","target":""#);
+        escape(&mut self.text, metadata.target());
+        self.text.push_str("\"}\n");
+        &self.text
     }
-}
 
-/// Writes each field as a member.
-struct Fields<'w, 'a> {
-    writer: &'w mut Writer<'a>,
-    result: fmt::Result,
-}
-
-impl Fields<'_, '_> {
-    fn member(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        let writer = &mut *self.writer;
-        let write = || {
-            writer.write_str(",\"")?;
-            Escaped(writer).write_str(field.name())?;
-            writer.write_str("\":")?;
-            value(writer)
-        };
-        if self.result.is_ok() {
-            self.result = write();
+    /// The time in RFC 3339, with microseconds.
+    fn time(&mut self, now: DateTime<Utc>) {
+        if now.timestamp() != self.second {
+            self.second = now.timestamp();
+            self.written = now.to_rfc3339_opts(SecondsFormat::Secs, true);
+            self.written.pop();
         }
+        self.text.push_str(&self.written);
+        // What is left of a leap second is shown as its last microsecond.
+        let _ = write!(self.text, ".{:06}Z", now.timestamp_subsec_micros().min(999_999));
     }
 
-    fn text(&mut self, field: &Field, text: fmt::Arguments<'_>) {
-        self.member(field, |writer| {
-            writer.write_str("\"")?;
-            Escaped(writer).write_fmt(text)?;
-            writer.write_str("\"")
-        });
+    fn name(&mut self, field: &Field) {
+        self.text.push_str(",\"");
+        escape(&mut self.text, field.name());
+        self.text.push_str("\":");
+    }
+
+    fn plain(&mut self, field: &Field, value: impl fmt::Display) {
+        self.name(field);
+        let _ = write!(self.text, "{value}");
     }
 }
 
-impl Visit for Fields<'_, '_> {
+impl Visit for Line {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, format_args!("{value}"));
+        self.name(field);
+        self.text.push('"');
+        escape(&mut self.text, value);
+        self.text.push('"');
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field, format_args!("{value:?}"));
+        self.name(field);
+        self.text.push('"');
+        let _ = write!(Escaped(&mut self.text), "{value:?}");
+        self.text.push('"');
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.text(field, format_args!("{value}"));
+        self.name(field);
+        self.text.push('"');
+        let _ = write!(Escaped(&mut self.text), "{value}");
+        self.text.push('"');
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.member(field, |writer| write!(writer, "{value}"));
+        self.plain(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.member(field, |writer| write!(writer, "{value}"));
+        self.plain(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.member(field, |writer| write!(writer, "{value}"));
+        self.plain(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.member(field, |writer| match value.is_finite() {
-            true => write!(writer, "{value}"),
+        match value.is_finite() {
+            true => self.plain(field, value),
             // JSON has no such numbers.
-            false => writer.write_str("null"),
-        });
+            false => self.plain(field, "null"),
+        }
     }
 }
 
-/// Text as it stands within the quotes of a JSON string.
-struct Escaped<'w, 'a>(&'w mut Writer<'a>);
+/// Writes text as it stands within the quotes of a JSON string.
+struct Escaped<'t>(&'t mut String);
 
-impl fmt::Write for Escaped<'_, '_> {
+impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut done = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-                continue;
-            }
-            self.0.write_str(&text[done..at])?;
-            match byte {
-                b'"' => self.0.write_str("\\\"")?,
-                b'\\' => self.0.write_str("\\\\")?,
-                b'\n' => self.0.write_str("\\n")?,
-                _ => write!(self.0, "\\u{byte:04x}")?,
-            }
-            done = at + 1;
-        }
-        self.0.write_str(&text[done..])
+        escape(self.0, text);
+        Ok(())
     }
+}
+
+fn escape(into: &mut String, text: &str) {
+    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    // Nearly all texts: looked at without an early exit, so that it is done with vectors.
+    if !text.bytes().fold(false, |found, byte| found | special(byte)) {
+        into.push_str(text);
+        return;
+    }
+    let mut done = 0;
+    for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| special(*byte)) {
+        into.push_str(&text[done..at]);
+        match byte {
+            b'"' => into.push_str("\\\""),
+            b'\\' => into.push_str("\\\\"),
+            b'\n' => into.push_str("\\n"),
+            _ => drop(write!(into, "\\u{byte:04x}")),
+        }
+        done = at + 1;
+    }
+    into.push_str(&text[done..]);
 }

@@ -135,7 +135,8 @@ impl Drop for RequestLog {
                     path = &*presentable(self.target.path()),
                     status = self.status,
                     protocol = self.protocol.as_str(),
-                    duration_ms = self.began.elapsed().as_secs_f64() * 1000.0,
+                    // To the microsecond, which also makes it a short number.
+                    duration_ms = self.began.elapsed().as_micros() as f64 / 1000.0,
                     account = caller.account.map(tracing::field::display),
                     key_id = key.map(|key| tracing::field::display(key.id)),
                     key_prefix = key.map(|key| key.prefix.as_str()),
