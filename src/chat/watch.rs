@@ -39,6 +39,8 @@ pub(super) struct Watch {
     /// Lists in `observe`: calls that they would have taken out are counted.
     observed: Option<Toollist>,
     reading: Reading,
+    /// Whether all of an answer in one piece was read, and is JSON.
+    json: bool,
     /// Whether the stream said that it has ended.
     done: bool,
     /// Whether a reason for the end was given.
@@ -89,6 +91,7 @@ impl Watch {
             learner,
             observed,
             reading,
+            json: false,
             done: false,
             finished: false,
             calls: BTreeMap::new(),
@@ -171,14 +174,20 @@ impl Watch {
         } else if glance.usage
             && let Ok(mut scan) = Scanner::new(json, DEPTH)
         {
-            let _ = members(&mut scan, |scan, name| match name {
+            let read = members(&mut scan, |scan, name| match name {
                 "usage" if scan.kind()? == Kind::Object => {
                     self.tokens = tokens(scan)?;
                     Ok(())
                 }
                 _ => scan.skip().map(drop),
             });
+            self.json = read.and_then(|()| scan.end()).is_ok();
         }
+    }
+
+    /// Whether it was read to its end once it was closed, and is JSON: nobody has to read it again to say so.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
     }
 
     fn read_if_told(&mut self, json: &[u8]) {

@@ -119,7 +119,11 @@ impl Received {
         let came = collect(&mut response.body, watch).await;
         watch.close();
         let came = came?.ok_or_else(|| withheld.refused(&TooLong))?;
-        let passes = whole_guard.whole(came.clone()).map_err(|why| withheld.refused(&why))?;
+        let passes = match watch.is_json() {
+            true => whole_guard.whole_valid(came.clone()),
+            false => whole_guard.whole(came.clone()),
+        };
+        let passes = passes.map_err(|why| withheld.refused(&why))?;
         withheld.removed(&whole_guard.removed());
         if passes.as_ptr() != came.as_ptr() {
             OF_THE_BYTES.iter().for_each(|name| drop(response.headers.remove(name)));

@@ -115,6 +115,15 @@ impl AnswerGuard {
             read::valid(&json)?;
             return Ok(json);
         }
+        self.whole_of_calls(json)
+    }
+
+    /// The same for one that was read before and is JSON, for whatever else it was read.
+    pub fn whole_valid(&mut self, json: Bytes) -> Result<Bytes, Unreadable> {
+        if calls_nothing(&json) { Ok(json) } else { self.whole_of_calls(json) }
+    }
+
+    fn whole_of_calls(&mut self, json: Bytes) -> Result<Bytes, Unreadable> {
         let answer = self.read(&json)?;
         self.end();
         Ok(write::written(&answer, &self.choices).edits.apply(json))
