@@ -37,9 +37,14 @@ pub(super) fn recorder(
     (tokenizer, on_counted): (&Arc<Tokenizer>, OnCounted),
     (tasks, stop): (&TaskTracker, CancellationToken),
 ) -> UsageRecorder {
-    // Now, and not when the first record waits for it: a process that is killed then would lose more than it may.
-    let warming = Arc::clone(tokenizer);
-    tasks.spawn_blocking(move || warming.warm_up());
+    // While the first provider works on a request that lost tools, and not when its record waits for it: a process that is
+    // killed then would lose more than it may.
+    let (warming, until) = (Arc::clone(tokenizer), stop.clone());
+    tasks.spawn(async move {
+        if until.run_until_cancelled(warming.expected()).await.is_some() {
+            let _ = tokio::task::spawn_blocking(move || warming.warm_up()).await;
+        }
+    });
     let parts = usage::Parts {
         bounds: usage::Bounds::default(),
         tokenizer: Arc::clone(tokenizer),

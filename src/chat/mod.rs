@@ -228,11 +228,14 @@ impl ChatPipeline {
                 let tokens = |tokens| i64::try_from(tokens).unwrap_or(i64::MAX);
                 pending.saved(Saved { lists: tokens(lists), pruning: tokens(pruning) });
             }
-            None => pending.spared(Spared {
-                by_lists: prepared.removed_by_lists().clone(),
-                by_pruning: prepared.removed_by_selection().clone(),
-                slimmed: prepared.slimmed().clone(),
-            }),
+            None => {
+                self.tokenizer.expect();
+                pending.spared(Spared {
+                    by_lists: prepared.removed_by_lists().clone(),
+                    by_pruning: prepared.removed_by_selection().clone(),
+                    slimmed: prepared.slimmed().clone(),
+                });
+            }
         }
         known.map(|(lists, pruning)| lists + pruning)
     }

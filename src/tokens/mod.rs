@@ -5,10 +5,14 @@
 //! knows them: loading the vocabulary takes some 300 ms, and counting is slow on text that is no language.
 //! Everything here burns CPU: call it from a blocking thread, never from the path of a request.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::domain::chat_request::{TokenCounts, ToolSet, slimmed};
@@ -98,13 +102,35 @@ pub struct Tokenizer {
     /// Sums of whole sets, by a hash that is quick enough for the path of a request.
     sums: Cache<u128, u64>,
     seed: u64,
+    /// Whether somebody has said that there will be something to count, and who waits for it.
+    expects: AtomicBool,
+    expected: Notify,
 }
 
 impl Tokenizer {
     /// One that remembers nothing yet.
     pub fn new() -> Self {
         let seed = rand::Rng::next_u64(&mut rand::rng());
-        Self { counts: Cache::new(REMEMBERED), sums: Cache::new(REMEMBERED_SUMS), seed }
+        Self {
+            counts: Cache::new(REMEMBERED),
+            sums: Cache::new(REMEMBERED_SUMS),
+            seed,
+            expects: AtomicBool::new(false),
+            expected: Notify::new(),
+        }
+    }
+
+    /// Says that there will be something to count, so that the vocabulary can be loaded meanwhile: 40 MB that a process
+    /// which never has anything to count need not have.
+    pub fn expect(&self) {
+        if !self.expects.swap(true, Ordering::Relaxed) {
+            self.expected.notify_one();
+        }
+    }
+
+    /// Waits until somebody has said so. For one who waits.
+    pub async fn expected(&self) {
+        self.expected.notified().await;
     }
 
     /// Loads the vocabulary, which the first count would otherwise do: whatever is to be written after that count would
