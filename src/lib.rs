@@ -34,7 +34,7 @@
 //!   `keep` makes a `PreparedRequest`, and [`upstream::UpstreamClient::send`] takes nothing else. Skipping the
 //!   tool lists does not compile, and a later step can only remove.
 //! - **The lists have two sides.** [`domain::chat_answer::AnswerGuard`] takes calls out of an answer that the key may
-//!   not make, before any door sees it; what it cannot read does not pass. Without lists there is none.
+//!   not make, before any door sees it; what may hold one and cannot be read does not pass. Without lists there is none.
 //! - **`prune` does no I/O** and falls back on what the lists let through, never on what the client sent.
 //! - **No trait with one implementation.** SQLite in a temporary file and a scripted HTTP upstream are the test
 //!   doubles. (`rest::Backend` has two: the services, and the scripted one of its tests.)
@@ -44,7 +44,8 @@
 //!
 //! *Chat*: [`server`] accepts, `app::front` sees that it is REST, [`rest`] finds the route, has the guard admit the
 //! caller, which opens the request's record, and reads the body, which goes as it is to [`chat::ChatPipeline`]: parse,
-//! permit, prune, send, meter. The answer's bytes are passed on as they come, less what the lists or the client's
+//! permit, prune, send, meter. An array of tools that the account sent before is known by its bytes and not read again
+//! ([`domain::chat_request::ToolArrays`]). The answer's bytes are passed on as they come, less what the lists or the client's
 //! wishes keep back; when the last one is out, or the client is gone, or it was refused on the way, the record goes to
 //! [`usage`], off the path.
 //!

@@ -144,13 +144,11 @@ impl ToolArray {
         marks
     }
 
-    /// How many bytes of memory it takes, about.
+    /// How many bytes of memory it takes at most: names that had escapes are copies, shorter than what they were read from.
     pub(super) fn bytes(&self) -> usize {
         let names: usize = self.tools.iter().map(|tool| tool.names.more.len() * size_of::<Name>()).sum();
-        size_of::<Self>()
-            + self.json.len()
-            + self.tools.len() * (size_of::<Tool>() + size_of::<Facts>() + LISTS / 8)
-            + names
+        let each = size_of::<Tool>() + size_of::<Facts>() + LISTS * size_of::<bool>();
+        size_of::<Self>() + 2 * self.json.len() + self.tools.len() * each + names
     }
 }
 
