@@ -86,7 +86,7 @@ pub(super) fn spans(config: &Config, tasks: &TaskTracker) -> anyhow::Result<(Opt
 /// The limiter of chat requests: shared through Redis where that is configured, else of this process.
 pub(super) async fn limiter(
     config: &Config,
-    store: &Store,
+    (store, clock): (&Store, &SharedClock),
     (tasks, stop): (&TaskTracker, CancellationToken),
 ) -> anyhow::Result<RateLimiter> {
     let store = store.clone();
@@ -95,7 +95,8 @@ pub(super) async fn limiter(
         async move { saved(&store, subject, days).await.map_err(SeedError::from) }
     };
     let Some(redis) = &config.redis else { return Ok(RateLimiter::in_process(seed)) };
-    let (limiter, mut upkeep) = RateLimiter::shared(&redis.url, Timing::default(), seed)?;
+    let (limiter, mut upkeep) =
+        RateLimiter::shared(&redis.url, (Timing::default(), Arc::clone(clock)), seed)?;
     upkeep.connect().await;
     tasks.spawn(upkeep.run(stop));
     Ok(limiter)

@@ -53,6 +53,8 @@ impl Figures {
             key_cache_misses: keys.misses,
             key_cache_entries: keys.entries,
             issuer_fetches: [("ok", keys.issuer_fetches), ("failed", keys.issuer_fetches_failed)],
+            changes_applied: keys.changes_applied,
+            listening: keys.listening,
             store_staleness: self.authenticator.staleness().as_seconds_f64(),
             refusals: vec![
                 ("requests", limits.refused.requests),

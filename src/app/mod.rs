@@ -95,7 +95,7 @@ impl App {
         let stop_following = CancellationToken::new();
         let embedder = embedder(&config, &catalog, &tasks, &stop_following);
         let stop_writing = CancellationToken::new();
-        let limiter = bookkeeping::limiter(&config, &store, (&tasks, stop_writing.clone())).await?;
+        let limiter = bookkeeping::limiter(&config, (&store, &clock), (&tasks, stop_writing.clone())).await?;
         let tokenizer = Arc::new(Tokenizer::new());
         let metrics = Arc::new(Metrics::new());
         let (spans, lost_spans) = bookkeeping::spans(&config, &tasks)?;
@@ -229,8 +229,9 @@ impl App {
         let config = &self.config.server;
         let (authenticator, every) = (Arc::clone(&self.authenticator), self.config.store.poll_every);
         let following = self.stop_following.clone();
+        let seed = rand::Rng::next_u64(&mut rand::rng());
         self.tasks.spawn(async move {
-            following.run_until_cancelled(authenticator.follow_changes(every)).await;
+            following.run_until_cancelled(authenticator.follow_changes(every, seed)).await;
         });
 
         let (following, authenticator) = (self.stop_following.clone(), Arc::clone(&self.authenticator));

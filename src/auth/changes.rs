@@ -1,10 +1,11 @@
-//! Follows the store's changes, so that what another process does holds here within one poll.
+//! Follows the store's changes, so that what another process does holds here at once where the store tells of it, and
+//! within one poll where it does not.
 //!
 //! The sequence of changes has no gaps and its order is the order of the commits, so that a position is all there
 //! is to remember. What cannot be followed (a pruned log, a row that cannot be read) empties the cache: forgetting
 //! is always safe.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use super::Authenticator;
 use crate::{
@@ -16,16 +17,22 @@ use crate::{
 const PAGE: u32 = 500;
 
 impl Authenticator {
-    /// Follows the store's changes by polling its sequence, until dropped: what another process does holds here
-    /// within one poll. While the store cannot be reached the cache grows stale, and is not trusted beyond
-    /// `store.stale_for`.
-    pub async fn follow_changes(&self, every: Duration) {
+    /// Follows the store's changes, until dropped: when the store tells of one, and every so often all the same, for
+    /// nothing that is told may be relied on. While the store cannot be reached the cache grows stale, and is not trusted
+    /// beyond `store.stale_for`. `seed` spreads the replicas.
+    pub async fn follow_changes(&self, every: Duration, seed: u64) {
+        tokio::join!(self.pushed.listen(self.store.changes(), seed), self.follow(every));
+    }
+
+    async fn follow(&self, every: Duration) {
         let mut position = None;
         loop {
-            if let Err(error) = self.catch_up(&mut position).await {
-                tracing::warn!(%error, "cannot learn of changed keys");
+            let begun = self.pushed.begun();
+            match self.catch_up(&mut position).await {
+                Ok(()) => self.pushed.caught_up(position.unwrap_or_default(), begun),
+                Err(error) => tracing::warn!(%error, "cannot learn of changed keys"),
             }
-            tokio::time::sleep(every).await;
+            self.pushed.wait(every).await;
         }
     }
 
@@ -52,6 +59,7 @@ impl Authenticator {
             }
             let Some(last) = page.changes.last().map(|change| change.seq) else { break };
             self.apply(&page.changes).await?;
+            self.applied.fetch_add(page.changes.len() as u64, Ordering::Relaxed);
             from = last;
             *position = Some(last);
             if page.changes.len() < PAGE as usize {

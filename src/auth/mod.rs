@@ -10,6 +10,7 @@ mod delegated;
 mod issuer;
 mod jwks;
 mod jwt;
+mod pushed;
 
 use std::{
     net::IpAddr,
@@ -43,6 +44,7 @@ pub use self::jwt::{JwtSetupError, JwtVerifier, TokenError};
 use self::{
     cache::{Cached, KeyCache},
     jwks::FetchedKeys,
+    pushed::Pushed,
 };
 
 /// How many look-ups of unknown credentials the store gets at the same time. Four times the default pool: enough
@@ -106,6 +108,8 @@ pub struct Authenticator {
     on_used: OnUsed,
     hits: AtomicU64,
     misses: AtomicU64,
+    pushed: Pushed,
+    applied: AtomicU64,
 }
 
 /// The figures of an authenticator, since the start.
@@ -123,6 +127,10 @@ pub struct Stats {
     pub issuer_fetches: u64,
     /// Times that they could not be.
     pub issuer_fetches_failed: u64,
+    /// Changes of keys and accounts that were learnt of from the store.
+    pub changes_applied: u64,
+    /// Whether the store tells of changes, beside their being polled.
+    pub listening: bool,
 }
 
 /// What an `Authenticator` is made of.
@@ -159,6 +167,8 @@ impl Authenticator {
             on_used: parts.on_used,
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
+            pushed: Pushed::default(),
+            applied: AtomicU64::new(0),
         }
     }
 
@@ -388,6 +398,8 @@ impl Authenticator {
             misses: self.misses.load(Ordering::Relaxed),
             entries: self.cache.entries(),
             refused: self.failures.as_ref().map_or(0, FailedAuth::refused),
+            changes_applied: self.applied.load(Ordering::Relaxed),
+            listening: self.pushed.listening(),
         }
     }
 

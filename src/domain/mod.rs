@@ -4,6 +4,7 @@
 //! Everything above translates: the store rows into these types, the services these types into messages.
 
 pub mod audit;
+pub mod backoff;
 pub mod caller;
 pub mod chat_answer;
 pub mod chat_request;

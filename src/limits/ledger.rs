@@ -14,7 +14,7 @@ use super::{
 const KEPT: i64 = 5_000_000;
 
 /// The furthest that an arrival time lies ahead: twice a minute, for intervals that were rounded up.
-const FURTHEST: i64 = 2 * MINUTE;
+pub(super) const FURTHEST: i64 = 2 * MINUTE;
 
 /// The counts of one subject.
 #[derive(Debug)]

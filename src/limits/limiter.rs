@@ -19,6 +19,7 @@ use super::{
     verdict::{Seen, judge},
 };
 use crate::{
+    clock::SharedClock,
     config::SecretUrl,
     domain::key::{AccountId, KeyId},
 };
@@ -98,20 +99,20 @@ impl RateLimiter {
     }
 
     /// A limiter that shares its counts with every replica on the same Redis, and what keeps it connected: until
-    /// `Upkeep::run` runs, and whenever Redis is away, it counts for itself.
+    /// `Upkeep::run` runs, and whenever Redis is away, it counts for itself. `clock` is the one that `Ask::now` is read from.
     ///
     /// # Errors
     /// The URL is no address of a Redis.
     pub fn shared<F>(
         url: &SecretUrl,
-        timing: Timing,
+        (timing, clock): (Timing, SharedClock),
         seed: impl Fn(SubjectId, Days) -> F + Send + Sync + 'static,
     ) -> Result<(Self, Upkeep), SharedError>
     where
         F: Future<Output = Result<i64, SeedError>> + Send + 'static,
     {
         let limiter = Self::in_process(seed);
-        let (link, upkeep) = Link::open(url, timing, Arc::clone(&limiter.local))?;
+        let (link, upkeep) = Link::open(url, timing, (Arc::clone(&limiter.local), clock))?;
         Ok((Self { link: Some(link), ..limiter }, upkeep))
     }
 

@@ -1,15 +1,15 @@
 //! The change log: which key or account was changed, numbered without gaps in the order of the commits.
 //!
-//! Caches poll it. An order by commit is what makes polling safe: a reader that has seen number 7 will never be
-//! handed a 6 afterwards. A database's own sequences do not give that: they number at the insert, and a
+//! Caches poll it, and are told by PostgreSQL when there is something to read (`listener`). An order by commit is what
+//! makes reading on from a position safe: a reader that has seen number 7 will never be handed a 6 afterwards. A database's own sequences do not give that: they number at the insert, and a
 //! transaction that took 6 may commit after the one that took 7. So the numbers come from a row that each writer
 //! updates last: it stays locked until the commit, and the next writer waits there. The price, management
 //! writes that commit one after the other, is one that keys can pay.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, QueryFilter,
-    QueryOrder, QuerySelect, Value, sea_query::Query,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect, Statement, Value,
 };
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ use crate::{
         database::{Database, bounded},
         entity::{change, change_counter},
         error::StoreError,
+        listener::{ChangeListener, NOTIFY},
     },
 };
 
@@ -103,6 +104,20 @@ impl ChangeLog {
         .await
     }
 
+    /// Whether the store tells of changes by itself: PostgreSQL does, a file does not.
+    pub fn can_push(&self) -> bool {
+        self.database.backend() == DbBackend::Postgres
+    }
+
+    /// A connection on which the store tells of every change from now on, once it was seen to work.
+    ///
+    /// # Errors
+    /// `Unavailable` where nothing can be heard: the store is away, is a file, or stands behind a pooler that passes no
+    /// notifications on. Polling works all the same.
+    pub async fn listen(&self) -> Result<ChangeListener, StoreError> {
+        ChangeListener::open(&self.database).await
+    }
+
     async fn counter(&self) -> Result<i64, StoreError> {
         let row = change_counter::Entity::find().one(self.database.reads()).await?;
         row.map(|row| row.value).ok_or_else(no_counter)
@@ -130,12 +145,7 @@ pub(super) async fn record_all(
     if count == 0 {
         return Ok(());
     }
-    let next = Query::update()
-        .table(change_counter::Entity)
-        .value(change_counter::Column::Value, change_counter::Column::Value.into_expr().add(count))
-        .returning_col(change_counter::Column::Value)
-        .take();
-    let row = transaction.query_one(&next).await?;
+    let row = transaction.query_one_raw(next(transaction.get_database_backend(), count)).await?;
     let last: i64 = row.ok_or(DbErr::RecordNotUpdated)?.try_get_by_index(0)?;
     let rows: Vec<_> =
         (last - count + 1..).zip(changes).map(|(seq, change)| row_of(seq, *change, now)).collect();
@@ -145,6 +155,17 @@ pub(super) async fn record_all(
         old.exec(transaction).await?;
     }
     Ok(())
+}
+
+/// Takes the next numbers. On PostgreSQL the same statement tells the listeners, who hear it once it is committed, and
+/// nothing if it never is.
+fn next(backend: DbBackend, count: i64) -> Statement {
+    let (place, notify) = match backend {
+        DbBackend::Postgres => ("$1", NOTIFY),
+        _ => ("?", ""),
+    };
+    let sql = format!(r#"UPDATE "change_counter" SET "value" = "value" + {place} RETURNING "value"{notify}"#);
+    Statement::from_sql_and_values(backend, sql, [count.into()])
 }
 
 const INSERT: (&str, &str) =

@@ -14,16 +14,21 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
     SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions, TransactionTrait,
     sqlx::{
-        ConnectOptions, Executor,
+        self, ConnectOptions, Connection, Executor,
         postgres::{PgConnectOptions, PgPoolOptions},
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
     },
 };
 
+use tokio::time::timeout;
+
 use crate::{clock::SharedClock, store::error::StoreError};
 
 /// How long a call waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(5);
+/// How long a connection that was idle may take to show that it lives, before another one is tried: a hundred times what
+/// a healthy one takes, and little enough to go through a whole pool of dead ones within `ACQUIRE`.
+const PING: Duration = Duration::from_millis(500);
 /// How long a statement of PostgreSQL may run, its wait for locks included; SQLite's wait for the file's lock.
 const STATEMENT: Duration = Duration::from_secs(5);
 /// How long a call may take as a whole. The two bounds above end most; this one ends a call to a server that
@@ -98,6 +103,22 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE)
+            // Instead of the driver's own test, which waits for as long as a connection is silent: those that a network
+            // swallowed would each hold up a caller for its whole patience, one after the other.
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| {
+                Box::pin(async { Ok(matches!(timeout(PING, connection.ping()).await, Ok(Ok(())))) })
+            })
+            // A call that was given up leaves a connection with an answer to come. The driver waits for that without end,
+            // and its place in the pool with it: a network that went silent for a moment would leave a pool without places.
+            .after_release(|connection, _| {
+                Box::pin(async {
+                    let answered = timeout(STATEMENT, connection.ping()).await;
+                    answered
+                        .unwrap_or_else(|_| Err(sqlx::Error::Protocol("it is silent".into())))
+                        .map(|()| true)
+                })
+            })
             .after_connect(move |connection, _| {
                 let bounds = sea_orm::sqlx::AssertSqlSafe(bounds.clone());
                 Box::pin(async move { connection.execute(bounds).await.map(drop) })
@@ -170,7 +191,7 @@ pub(super) fn file_of(url: &str) -> Result<Option<PathBuf>, StoreError> {
 pub(super) async fn bounded<T, E: From<StoreError>>(
     call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    match tokio::time::timeout(CALL, call).await {
+    match timeout(CALL, call).await {
         Ok(result) => result,
         Err(elapsed) => Err(StoreError::Unavailable { source: Box::new(elapsed) }.into()),
     }

@@ -31,6 +31,7 @@ mod database;
 mod entity;
 mod error;
 mod keys;
+mod listener;
 mod migration;
 mod rows;
 mod usage;
@@ -43,6 +44,7 @@ pub use keys::{
     CreateKeyError, Issued, KeyBySecret, KeyPage, KeyStore, KeysMeant, NewKey, NewSecret, Once, REMEMBERED,
     Revocation, RevokeKeyError, RotateKeyError, Rotation, Swept, UpdateKeyError,
 };
+pub use listener::ChangeListener;
 pub use usage::{Found, KeyTotals, Of, RecordFilter, RecordPage, UsageStore};
 
 /// Held by the one process that looks whether there is an account yet.

@@ -15,5 +15,6 @@ mod limits;
 mod operation;
 mod parity;
 mod parked;
+mod replicas;
 mod support;
 mod usage;

@@ -21,6 +21,7 @@ use super::{
     question::{Answer, Question},
 };
 use crate::{
+    clock::SharedClock,
     config::SecretUrl,
     limits::{
         Permit, Refusal, Stats, SubjectId,
@@ -75,7 +76,7 @@ impl Link {
     pub(in crate::limits) fn open(
         url: &SecretUrl,
         timing: Timing,
-        local: Arc<Local>,
+        counts: (Arc<Local>, SharedClock),
     ) -> Result<(Arc<Self>, Upkeep), SharedError> {
         let client =
             Client::open(url.expose()).map_err(|source| SharedError::Url { url: url.to_string(), source })?;
@@ -94,7 +95,7 @@ impl Link {
             counted_apart: AtomicU64::new(0),
             releases_lost: AtomicU64::new(0),
         });
-        let upkeep = Upkeep::new(Arc::clone(&link), local, waiting);
+        let upkeep = Upkeep::new(Arc::clone(&link), counts, waiting);
         Ok((link, upkeep))
     }
 

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisResult, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, RedisResult, aio::MultiplexedConnection};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, sleep_until, timeout},
@@ -15,7 +15,16 @@ use super::{
     link::{Job, Link},
     names,
 };
-use crate::limits::{SubjectId, budget::Amount, ledger::Ledger, limiter::Local};
+use crate::{
+    clock::SharedClock,
+    domain::backoff::Backoff,
+    limits::{
+        SubjectId,
+        budget::Amount,
+        ledger::{FURTHEST, Ledger},
+        limiter::Local,
+    },
+};
 
 /// How many commands go out at once.
 const BULK: usize = 256;
@@ -35,6 +44,7 @@ const KEPT: u64 = 8 * 24 * 60 * 60;
 pub struct Upkeep {
     link: Arc<Link>,
     local: Arc<Local>,
+    clock: SharedClock,
     waiting: mpsc::Receiver<Job>,
     /// Taken from the queue and not done.
     jobs: Vec<Job>,
@@ -52,24 +62,27 @@ struct Batch {
 }
 
 impl Upkeep {
-    pub(super) fn new(link: Arc<Link>, local: Arc<Local>, waiting: mpsc::Receiver<Job>) -> Self {
+    pub(super) fn new(
+        link: Arc<Link>,
+        (local, clock): (Arc<Local>, SharedClock),
+        waiting: mpsc::Receiver<Job>,
+    ) -> Self {
         let now = Instant::now();
-        Self { link, local, waiting, jobs: Vec::new(), failures: 0, renew_at: now, connected_at: None }
+        Self { link, local, clock, waiting, jobs: Vec::new(), failures: 0, renew_at: now, connected_at: None }
     }
 
-    /// Tries once to connect, for `Timing::background` at most: before the first request, so that it is counted where
-    /// all are. Returns whether it worked; `run` goes on trying.
+    /// Tries once to connect, for `Timing::background` at most beside what is to be told: before the first request, so
+    /// that it is counted where all are. Returns whether it worked; `run` goes on trying.
     pub async fn connect(&mut self) -> bool {
-        let problem = match timeout(self.link.timing.background, self.reached()).await {
-            Ok(Ok(connection)) => {
+        let problem = match self.reached().await {
+            Ok(connection) => {
                 let now = Instant::now();
                 self.connected_at = Some(now);
                 self.renew_at = now + self.link.timing.lease / 3;
                 self.link.connected(connection);
                 return true;
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no connection within {:?}", self.link.timing.background),
+            Err(error) => error.to_string(),
         };
         self.failures = self.failures.saturating_add(1);
         self.link.announce(&problem);
@@ -107,8 +120,21 @@ impl Upkeep {
     }
 
     /// A connection that can be used: it answers within the time that requests have, takes writes, and has heard of
-    /// everything that was counted without it.
+    /// everything that was counted without it, or that a server which was started anew has forgotten.
     async fn reached(&self) -> RedisResult<MultiplexedConnection> {
+        let background = self.link.timing.background;
+        let mut connection = match timeout(background, self.opened()).await {
+            Ok(opened) => opened?,
+            Err(_) => return Err(too_slow(format!("no connection within {background:?}"))),
+        };
+        // Outside of that bound, which many keys would exceed at every attempt; each batch has one of its own.
+        for ledgers in self.local.ledgers.by_shard() {
+            self.send(&mut connection, self.report(&ledgers, true)).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn opened(&self) -> RedisResult<MultiplexedConnection> {
         let timing = &self.link.timing;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(timing.background))
@@ -118,19 +144,25 @@ impl Upkeep {
         let probe = renewal(&names::probe(), self.link.life(), &["probe".to_owned()]);
         match timeout(timing.answer, probe.query_async::<()>(&mut connection)).await {
             Ok(answer) => answer?,
-            Err(_) => return Err((redis::ErrorKind::Io, "it answers too slowly").into()),
-        }
-        for ledgers in self.local.ledgers.by_shard() {
-            self.send(&mut connection, self.report(&ledgers)).await?;
+            Err(_) => return Err(too_slow("it answers too slowly".into())),
         }
         Ok(connection)
     }
 
-    /// Leases and saved tokens of some ledgers.
-    fn report(&self, ledgers: &[Arc<Ledger>]) -> Batch {
+    /// Leases and saved tokens of some ledgers, and how full their buckets are where the server may not know.
+    fn report(&self, ledgers: &[Arc<Ledger>], rates: bool) -> Batch {
         let mut batch = Batch::default();
         for ledger in ledgers {
-            let leases: Vec<_> = ledger.lock().leases.iter().map(|number| self.link.lease(*number)).collect();
+            let (arrival, leases) = {
+                let state = ledger.lock();
+                (
+                    state.arrival,
+                    state.leases.iter().map(|number| self.link.lease(*number)).collect::<Vec<_>>(),
+                )
+            };
+            if rates {
+                batch.raise(ledger.id, arrival - self.clock.now().timestamp_micros());
+            }
             if !leases.is_empty() {
                 let renewal = renewal(&names::leases(ledger.id), self.link.life(), &leases);
                 batch.commands.add_command(renewal);
@@ -143,7 +175,7 @@ impl Upkeep {
     async fn renew(&mut self, connection: &Arc<MultiplexedConnection>) {
         let mut own = MultiplexedConnection::clone(connection);
         for ledgers in self.local.ledgers.by_shard() {
-            if let Err(error) = self.send(&mut own, self.report(&ledgers)).await {
+            if let Err(error) = self.send(&mut own, self.report(&ledgers, false)).await {
                 self.link.failed(connection, &error.to_string());
                 return;
             }
@@ -173,7 +205,7 @@ impl Upkeep {
         }
         let sent = match timeout(self.link.timing.background, batch.commands.exec_async(connection)).await {
             Ok(sent) => sent,
-            Err(_) => Err((redis::ErrorKind::Io, "no answer in time").into()),
+            Err(_) => Err(too_slow("no answer in time".into())),
         };
         if sent.is_err() {
             // Should they have arrived all the same they count twice: pruning then stops a little early.
@@ -206,6 +238,15 @@ impl Upkeep {
 }
 
 impl Batch {
+    /// Tells how full a bucket is, unless it is empty. What lies too far ahead is a clock that stepped back.
+    fn raise(&mut self, id: SubjectId, ahead: i64) {
+        if (1..FURTHEST).contains(&ahead) {
+            let mut command = redis::cmd("EVAL");
+            command.arg(include_str!("raise.lua")).arg(1).arg(names::arrival(id)).arg(ahead);
+            self.commands.add_command(command).ignore();
+        }
+    }
+
     fn release(&mut self, id: SubjectId, lease: String) {
         self.commands.zrem(names::leases(id), lease).ignore();
     }
@@ -235,11 +276,12 @@ fn renewal(key: &str, life: u64, leases: &[String]) -> Cmd {
     command
 }
 
+fn too_slow(problem: String) -> RedisError {
+    (redis::ErrorKind::Io, "it is too slow", problem).into()
+}
+
 /// Half of the pause and, by chance, up to the other half: replicas that lost Redis together do not come back
 /// together.
 fn pause(failures: u32, longest: Duration) -> Duration {
-    let pause = PAUSE.saturating_mul(2u32.saturating_pow(failures)).min(longest);
-    let half = u64::try_from(pause.as_millis() / 2).unwrap_or(u64::MAX);
-    let chance = rand::Rng::next_u64(&mut rand::rng()) % (half + 1);
-    Duration::from_millis(half + chance)
+    Backoff { first: PAUSE, longest }.pause(failures, rand::Rng::next_u64(&mut rand::rng()))
 }

@@ -1,12 +1,15 @@
-//! A way to Redis that can be stalled or cut.
+//! A way to Redis that can be slowed, stalled or cut.
+//!
+//! Between these tests and the real server, so that what they see is a network's doing and not a double's.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
+    time::sleep,
 };
 
 use super::spawn;
@@ -15,6 +18,8 @@ use super::spawn;
 pub(super) enum Way {
     /// Bytes pass.
     Open,
+    /// Bytes pass so much later.
+    Slow(Duration),
     /// Connections are taken, and nothing passes any more.
     Stalled,
     /// Connections are closed.
@@ -52,19 +57,37 @@ impl Drop for Proxy {
     }
 }
 
-/// A connection lives as it was opened, and never comes back from a stall: a fresh one is needed.
+/// A connection never comes back from a stall: a fresh one is needed.
 async fn passed(mut client: TcpStream, server: String, mut way: watch::Receiver<Way>) {
-    let now = *way.borrow_and_update();
-    if now == Way::Open {
+    let ends = |way: &Way| matches!(way, Way::Stalled | Way::Cut);
+    let opened = *way.borrow_and_update();
+    let ended = if ends(&opened) {
+        opened
+    } else {
         let mut server = TcpStream::connect(server).await.unwrap();
+        let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
+        let seen = way.clone();
         tokio::select! {
-            _ = copy_bidirectional(&mut client, &mut server) => return,
-            _ = way.changed() => {}
+            () = pump(from_client, to_server, &seen) => return,
+            () = pump(from_server, to_client, &seen) => return,
+            ended = way.wait_for(ends) => *ended.unwrap(),
         }
-    }
-    let now = *way.borrow_and_update();
-    if now == Way::Stalled {
+    };
+    if ended == Way::Stalled {
         // Held open until the test ends.
         std::future::pending::<()>().await;
+    }
+}
+
+async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, way: &watch::Receiver<Way>) {
+    let mut bytes = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut bytes).await {
+        let now = *way.borrow();
+        if let Way::Slow(by) = now {
+            sleep(by).await;
+        }
+        if to.write_all(&bytes[..length]).await.is_err() {
+            return;
+        }
     }
 }

@@ -13,7 +13,10 @@ use super::{
     proxy::{Proxy, Way},
     *,
 };
-use crate::{clock::SystemClock, config::SecretUrl};
+use crate::{
+    clock::{SharedClock, SystemClock},
+    config::SecretUrl,
+};
 
 /// Names the account that a replica in a process of its own is to ask for.
 const ACCOUNT: &str = "ORQEN_TEST_REPLICA_OF";
@@ -42,7 +45,8 @@ impl Replica {
     where
         S: Fn(SubjectId, Days) -> std::future::Ready<Result<i64, SeedError>> + Send + Sync + 'static,
     {
-        let (limiter, mut upkeep) = RateLimiter::shared(&SecretUrl::new(url), timing, store).unwrap();
+        let (limiter, mut upkeep) =
+            RateLimiter::shared(&SecretUrl::new(url), (timing, Arc::new(SystemClock)), store).unwrap();
         upkeep.connect().await;
         let stop = CancellationToken::new();
         let upkeep = spawn(upkeep.run(stop.clone()));
@@ -381,6 +385,62 @@ async fn a_stalled_redis_costs_one_short_wait_and_no_second_bucket() {
     assert!(agent.passes(&replica.limiter, &SystemClock, 100).await <= 2, "no burst");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_redis_is_given_up_as_fast_as_a_dead_one_and_not_asked_until_it_is_fast_again() {
+    let Some(url) = redis_url() else { return };
+    let (proxy, through) = proxied(&url).await;
+    let timing = Timing { answer: Duration::from_millis(300), ..Timing::default() };
+    let replica = Replica::on(&through, timing).await;
+    let agent = Agent::new(per_minute(60_000));
+    assert!(agent.goes(&replica.limiter, &SystemClock).await.is_ok());
+    // Its answers come, each too late: connecting works, asking works, and nobody may wait for it.
+    proxy.turn(Way::Slow(Duration::from_millis(400)));
+    let began = Instant::now();
+    assert!(agent.goes(&replica.limiter, &SystemClock).await.is_ok());
+    assert!(began.elapsed() < Duration::from_millis(600), "{:?}", began.elapsed());
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        let asked = Instant::now();
+        assert!(agent.goes(&replica.limiter, &SystemClock).await.is_ok());
+        assert!(asked.elapsed() < Duration::from_millis(200), "somebody waited: {:?}", asked.elapsed());
+        sleep(Duration::from_millis(2)).await;
+    }
+    let stats = replica.limiter.stats();
+    assert!(stats.away && stats.outages == 1, "{stats:?}");
+    proxy.turn(Way::Open);
+    eventually("Redis is back", async || !replica.limiter.stats().away).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_was_restarted_empty_gives_nobody_a_fresh_bucket() {
+    let Some(url) = redis_url() else { return };
+    let (proxy, through) = proxied(&url).await;
+    let timing = Timing { background: Duration::from_millis(500), ..PATIENT };
+    let (one, two) = (Replica::on(&through, timing).await, Replica::on(&through, timing).await);
+    let (agent, bystander) = (Agent::new(per_minute(20)), Agent::new(per_minute(1_000)));
+    let began = Instant::now();
+    assert_eq!(agent.passes(&one.limiter, &SystemClock, 16).await, 16);
+    proxy.turn(Way::Cut);
+    connection(&url).await.del::<_, ()>(names(&url, agent).await).await.unwrap();
+    // Whoever finds out is another key; what this one took, the replica tells by itself.
+    for replica in [&one, &two] {
+        eventually("Redis is away", async || {
+            drop(bystander.goes(&replica.limiter, &SystemClock).await.unwrap());
+            replica.limiter.stats().away
+        })
+        .await;
+    }
+    proxy.turn(Way::Open);
+    for replica in [&one, &two] {
+        eventually("Redis is back", async || !replica.limiter.stats().away).await;
+    }
+    // The replica that knows nothing of the key is asked first.
+    let passed = agent.passes(&two.limiter, &SystemClock, 30).await
+        + agent.passes(&one.limiter, &SystemClock, 30).await;
+    let refilled = usize::try_from(began.elapsed().as_millis() / 3_000).unwrap() + 1;
+    assert!((4..=4 + refilled).contains(&passed), "{passed} after {refilled}");
+}
+
 #[tokio::test]
 async fn what_was_saved_while_redis_was_away_is_told_afterwards() {
     let Some(url) = redis_url() else { return };
@@ -440,7 +500,10 @@ fn what_is_no_address_is_refused_and_the_password_not_shown() {
     let open = |url: &str| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
-        RateLimiter::shared(&SecretUrl::new(url), Timing::default(), |_, _| std::future::ready(Ok(0)))
+        let clock: SharedClock = Arc::new(SystemClock);
+        RateLimiter::shared(&SecretUrl::new(url), (Timing::default(), clock), |_, _| {
+            std::future::ready(Ok(0))
+        })
     };
     let error = open("redis://:hunter2@[/0").unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");

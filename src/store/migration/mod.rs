@@ -3,8 +3,12 @@
 //! All steps run in one transaction on both databases, so that a start that is cut off leaves the old form, and
 //! one process at a time: on SQLite the transaction is immediate, on PostgreSQL an advisory lock makes the other
 //! replicas wait and then find nothing left to do. A step that was released is never edited.
+//!
+//! A step that only adds what older versions can leave alone (a table, an index, a column with a default) says so at the
+//! end of its name. It is all that an older version can know of it: so it may start beside it, as replicas do while a new
+//! version is rolled out, or when that is taken back.
 
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::store::{database::Database, error::StoreError};
@@ -20,6 +24,9 @@ mod m0006_audit;
 pub(super) const MIGRATION_LOCK: i64 = 0x6f72_7165_6e00;
 /// How long PostgreSQL lets a replica wait for another one's migration, in milliseconds.
 const PATIENCE: u32 = 60_000;
+
+/// How the name of a step ends beside which older versions can run.
+const ADDITIVE: &str = "_additive";
 
 struct Migrations;
 
@@ -45,7 +52,25 @@ pub(super) async fn run(database: &Database) -> Result<(), StoreError> {
         );
         transaction.execute_unprepared(&wait).await?;
     }
-    Migrations::up(&transaction, None).await.map_err(StoreError::migration)?;
+    if !is_newer(&transaction).await.map_err(StoreError::migration)? {
+        Migrations::up(&transaction, None).await.map_err(StoreError::migration)?;
+    }
     transaction.commit().await?;
     Ok(())
+}
+
+/// Whether a newer version has been here, with all that this one needs done, and what it did beyond that only adds.
+async fn is_newer(transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
+    Migrations::install(transaction).await?;
+    let select = "SELECT version FROM seaql_migrations";
+    let backend = transaction.get_database_backend();
+    let rows = transaction.query_all_raw(Statement::from_string(backend, select)).await?;
+    let done: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?;
+    let known: Vec<_> = Migrations::migrations().iter().map(|step| step.name().to_owned()).collect();
+    let newer: Vec<_> = done.iter().filter(|name| !known.contains(name)).collect();
+    let additive = !newer.is_empty() && newer.iter().all(|name| name.ends_with(ADDITIVE));
+    if additive {
+        tracing::warn!(?newer, "the store's tables are those of a newer version, which added to them");
+    }
+    Ok(additive && known.iter().all(|name| done.contains(name)))
 }

@@ -41,6 +41,10 @@ pub struct Readings {
     pub issuer_fetches: [(&'static str, u64); 2],
     /// Seconds since every change of the store was last known to be seen.
     pub store_staleness: f64,
+    /// Changes of keys and accounts learnt of from the store.
+    pub changes_applied: u64,
+    /// Whether the store tells of changes.
+    pub listening: bool,
     /// Refusals by the word for the limit.
     pub refusals: Vec<(&'static str, u64)>,
     /// Keys and accounts whose limits are counted.
@@ -107,6 +111,8 @@ impl Readings {
         add("key_cache_entries", "Secrets in the key cache, about", self.key_cache_entries as f64);
         let help = "Seconds since every change of the store was last known to be seen";
         add("store_staleness_seconds", help, self.store_staleness);
+        let help = "1 while PostgreSQL tells of changes at once, 0 while they are found by polling";
+        add("store_listening", help, f64::from(u8::from(self.listening)));
         let help = "Requests under way, streams to their last byte";
         add("requests_under_way", help, self.requests_under_way as f64);
         add("limiter_subjects", "Keys and accounts whose limits are counted", self.limiter_subjects as f64);
@@ -126,6 +132,8 @@ impl Readings {
         add("usage_records_uncounted", help, self.records_uncounted);
         add("key_cache_hits", "Keys found in the cache", self.key_cache_hits);
         add("key_cache_misses", "Keys that the store was asked for", self.key_cache_misses);
+        let help = "Changes of keys and accounts that were learnt of from the store";
+        add("store_changes_applied", help, self.changes_applied);
         add("limiter_redis_outages", "How often Redis went away", self.limiter_outages);
         let help = "Requests counted by this process alone while Redis was away";
         add("limiter_counted_apart", help, self.limiter_counted_apart);

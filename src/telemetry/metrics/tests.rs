@@ -115,6 +115,7 @@ fn the_text_names_every_family_once_and_before_its_samples() {
         skips: vec![("off", 2)],
         store_staleness: 0.25,
         limiter_away: true,
+        listening: true,
         ..Readings::default()
     };
     let text = metrics.text(&readings);
@@ -135,6 +136,7 @@ fn the_text_names_every_family_once_and_before_its_samples() {
     assert_eq!(samples[r#"orqen_prune_skipped_total{reason="off"}"#], 2.0);
     assert_eq!(samples["orqen_store_staleness_seconds"], 0.25);
     assert_eq!(samples["orqen_limiter_redis_away"], 1.0);
+    assert_eq!(samples["orqen_store_listening"], 1.0);
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub(crate) mod described;
 pub(crate) mod grpc;
 pub(crate) mod grpc_web;
 pub(crate) mod issuer;
+pub(crate) mod proxy;
 pub(crate) mod rest;
 pub(crate) mod server;
 pub(crate) mod stores;

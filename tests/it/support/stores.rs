@@ -39,6 +39,35 @@ impl Place {
         &self.url
     }
 
+    /// The host and port of the server.
+    pub(crate) fn host(&self) -> String {
+        let (_, rest) = self.url.split_once("://").unwrap();
+        let authority = rest.split(['/', '?']).next().unwrap();
+        let host = authority.rsplit('@').next().unwrap();
+        if host.contains(':') { host.to_owned() } else { format!("{host}:5432") }
+    }
+
+    /// The same database by another way, in clear text.
+    pub(crate) fn at_host(&self, host: &str) -> Self {
+        let (scheme, rest) = self.url.split_once("://").unwrap();
+        let (authority, database) = rest.split_once('/').unwrap();
+        let user = authority.rsplit_once('@').map_or(String::new(), |(user, _)| format!("{user}@"));
+        let and = if database.contains('?') { '&' } else { '?' };
+        let url = format!("{scheme}://{user}{host}/{database}{and}sslmode=disable");
+        Self { url, folder: Arc::clone(&self.folder) }
+    }
+
+    /// An empty schema of the same database.
+    pub(crate) async fn sibling(&self) -> Self {
+        let name = format!("s{}", Uuid::now_v7().simple());
+        let database = Database::connect(&self.url).await.unwrap();
+        database.execute_unprepared(&format!("CREATE SCHEMA {name}")).await.unwrap();
+        database.close().await.unwrap();
+        let and = if self.url.contains('?') { '&' } else { '?' };
+        let url = format!("{}{and}options=-csearch_path%3D{name}", self.url);
+        Self { url, folder: Arc::clone(&self.folder) }
+    }
+
     /// A folder for files of the test; removed with the last copy of this.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
