@@ -21,7 +21,8 @@ impl Authenticator {
     /// nothing that is told may be relied on. While the store cannot be reached the cache grows stale, and is not trusted
     /// beyond `store.stale_for`. `seed` spreads the replicas.
     pub async fn follow_changes(&self, every: Duration, seed: u64) {
-        tokio::join!(self.pushed.listen(self.store.changes(), seed), self.follow(every));
+        // Boxed, once: two large futures in one.
+        tokio::join!(Box::pin(self.pushed.listen(self.store.changes(), seed)), Box::pin(self.follow(every)));
     }
 
     async fn follow(&self, every: Duration) {
