@@ -6,21 +6,22 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, Select, SelectTwo, SqlErr,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Select, SelectTwo, SqlErr, sea_query::Query,
 };
+use uuid::Uuid;
 
 use crate::{
     domain::{
         audit::{Actor, Deed},
-        key::AccountId,
+        key::{AccountId, KeyId},
         policy::{Account, Policy, PolicyValues},
     },
     store::{
         audit,
         changes::{Entity, record},
         database::{Database, bounded},
-        entity::{account, policy},
+        entity::{account, key, policy},
         error::StoreError,
         rows::{account_from_rows, row_from_policy},
     },
@@ -183,6 +184,38 @@ pub(super) async fn locked(
     };
     let account = account::Entity::find_by_id(id.0).one(transaction).await?;
     Ok(account.map(|account| account_from_rows(account, policy)))
+}
+
+/// How many keys of an account are not revoked. Triggers keep it (`m0007`); it is exact while the policy is locked.
+pub(super) async fn live_keys(transaction: &DatabaseTransaction, id: AccountId) -> Result<i64, StoreError> {
+    let select = Query::select()
+        .column("live_keys")
+        .from(policy::Entity)
+        .and_where(policy::Column::AccountId.into_expr().eq(id.0))
+        .take();
+    let row = transaction.query_one(&select).await?;
+    let row = row.ok_or_else(|| StoreError::corrupt(format!("account {id}"), "its policy is missing"))?;
+    Ok(row.try_get_by_index(0)?)
+}
+
+/// Locks the policy of the account that owns a key. To be called before a key's `revoked_at` changes, which changes the
+/// count there: whoever ends many keys locks the policy first, and two who did it in different orders would wait for each
+/// other. Nothing else of the account or the key is read, so that nothing that is broken keeps a key from being ended.
+pub(super) async fn lock_owner(transaction: &DatabaseTransaction, key: KeyId) -> Result<(), StoreError> {
+    let owner = Query::select()
+        .column(key::Column::AccountId)
+        .from(key::Entity)
+        .and_where(key::Column::Id.into_expr().eq(key.0))
+        .take();
+    policy::Entity::find()
+        .select_only()
+        .column(policy::Column::AccountId)
+        .filter(policy::Column::AccountId.in_subquery(owner))
+        .lock_exclusive()
+        .into_tuple::<Uuid>()
+        .all(transaction)
+        .await?;
+    Ok(())
 }
 
 async fn write_policy(

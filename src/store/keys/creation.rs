@@ -1,7 +1,7 @@
 //! Making a key: the limit of its account, its row, its first generation and the change, in one transaction.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait};
+use sea_orm::{ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel};
 
 use crate::{
     domain::{
@@ -20,7 +20,6 @@ use crate::{
         keys::{
             KeyStore,
             generations::{self, NewSecret},
-            of_account,
             once::{Claim, Issued, Once, claim},
         },
         rows::{key_from_row, row_from_key, storable_text, storable_time},
@@ -77,8 +76,8 @@ pub enum CreateKeyError {
 }
 
 impl KeyStore {
-    /// Makes a key, unless its account has `max_keys` that are not revoked. The count is taken under a lock on
-    /// the policy: creates of one account queue, so that no burst of them slips past the limit.
+    /// Makes a key, unless its account has `max_keys` that are not revoked. The count is kept beside the
+    /// policy, and read under a lock on it: creates of one account queue, so that no burst of them slips past the limit.
     pub async fn create(&self, new: NewKey) -> Result<Key, CreateKeyError> {
         self.create_once(new, None).await.map(|issued| issued.key)
     }
@@ -96,9 +95,8 @@ impl KeyStore {
             let account = accounts::locked(&transaction, new.account_id).await?;
             let account = account.ok_or(CreateKeyError::UnknownAccount)?;
             if let Some(max) = account.policy.max_keys {
-                let live = of_account(key::Entity::find(), new.account_id, false);
-                let live = live.count(&transaction).await.map_err(StoreError::from)?;
-                if i64::try_from(live).unwrap_or(i64::MAX) >= max {
+                let live = accounts::live_keys(&transaction, new.account_id).await?;
+                if live >= max {
                     return Err(CreateKeyError::KeyLimit { max });
                 }
             }

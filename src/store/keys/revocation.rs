@@ -13,7 +13,7 @@ use crate::{
         key::{AccountId, Key, KeyId},
     },
     store::{
-        audit,
+        accounts, audit,
         changes::{Entity, record},
         database::bounded,
         entity::key,
@@ -103,6 +103,7 @@ impl KeyStore {
         at: Option<i64>,
     ) -> Result<bool, StoreError> {
         let transaction = self.database.begin().await?;
+        accounts::lock_owner(&transaction, id).await?;
         let now = self.database.clock.now();
         let mut revoke: UpdateStatement = Query::update();
         revoke

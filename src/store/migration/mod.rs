@@ -19,6 +19,7 @@ mod m0003_account_limits;
 mod m0004_lean_records;
 mod m0005_rotation;
 mod m0006_audit;
+mod m0007_live_keys;
 
 /// An arbitrary number that no other program that shares the database is likely to lock.
 pub(super) const MIGRATION_LOCK: i64 = 0x6f72_7165_6e00;
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrations {
             Box::new(m0004_lean_records::LeanRecords),
             Box::new(m0005_rotation::Rotation),
             Box::new(m0006_audit::Audit),
+            Box::new(m0007_live_keys::LiveKeys),
         ]
     }
 }

@@ -311,3 +311,43 @@ async fn a_sweep_ends_what_is_meant_in_steps_and_records_each() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_count_of_living_keys_follows_every_way_that_they_come_and_go() {
+    on_every_store(async |world| {
+        let (account, other) = (world.account("a").await.id, world.account("b").await.id);
+        let keys = world.store.keys();
+        let counted = async |account: AccountId, living: i64| {
+            let transaction = world.store.0.database.begin().await.unwrap();
+            assert_eq!(crate::store::accounts::live_keys(&transaction, account).await.unwrap(), living);
+            transaction.rollback().await.unwrap();
+        };
+        let mut made = Vec::new();
+        for _ in 0..7 {
+            made.push(keys.create(new_key(account, "k")).await.unwrap().id);
+        }
+        keys.create(new_key(other, "k")).await.unwrap();
+        counted(account, 7).await;
+        keys.revoke(&Actor::cli(), account, made[0]).await.unwrap();
+        keys.revoke(&Actor::cli(), account, made[0]).await.unwrap();
+        keys.revoke_any(&Actor::cli(), made[1]).await.unwrap();
+        counted(account, 5).await;
+        let rename = |key: &mut Key| {
+            key.name = "another".into();
+            Ok::<_, ()>(())
+        };
+        keys.update(&Actor::cli(), account, made[2], rename).await.unwrap();
+        counted(account, 5).await;
+        // Behind the store's back: by hand, or by an older version.
+        world.sql("UPDATE \"key\" SET revoked_at = NULL").await;
+        counted(account, 7).await;
+        let meant = KeysMeant { created_by: None, created_before: None };
+        keys.sweep(&Actor::cli(), account, &meant, None).await.unwrap();
+        counted(account, 0).await;
+        counted(other, 1).await;
+        world.sql("DELETE FROM key_generation").await;
+        world.sql("DELETE FROM \"key\"").await;
+        counted(other, 0).await;
+    })
+    .await;
+}

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use orqen::{
     clock::SystemClock,
     config::{Config, Environment},
-    domain::usage::Totals,
+    domain::{key::KeyId, usage::Totals},
     store::{Of, RecordFilter, RecordPage, Store},
 };
 use serde_json::{Value, json};
@@ -125,6 +125,49 @@ async fn after_sigterm_nothing_is_missing() {
     process.signal("-TERM");
     assert!(process.child.wait().unwrap().success());
     assert_eq!(recorded(&place).await.len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_sigkill_in_the_middle_of_writes_the_store_opens_clean_with_all_that_was_confirmed() {
+    for round in 0..4 {
+        let place = Place::sqlite();
+        let mut process = Process::start(&place).await;
+        let confirmed = Arc::new(Mutex::new(Vec::new()));
+        let clients = [0, 1].map(|_| {
+            let (rest, confirmed) = (process.rest.clone(), Arc::clone(&confirmed));
+            TaskTracker::new().spawn(async move {
+                loop {
+                    let mut request = rest.request(Method::POST, "/v1/keys");
+                    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                    let body = || Full::new(r#"{"name": "confirmed"}"#.into()).boxed_unsync();
+                    let Some(answer) = rest.attempt(request.map(|()| body())).await else { return };
+                    let key = answer.success();
+                    confirmed.lock().unwrap().push(key["id"].as_str().unwrap().to_owned());
+                }
+            })
+        });
+        tokio::time::sleep(Duration::from_millis(300 + round * 70)).await;
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+        for client in clients {
+            client.await.unwrap();
+        }
+        let confirmed = std::mem::take(&mut *confirmed.lock().unwrap());
+        assert!(confirmed.len() > 3, "the process was busy");
+        let text = format!("[store]\nurl = {:?}", place.url());
+        let config = Config::from_toml(&text, &Environment::default()).unwrap().config;
+        let store = Store::connect(&config.store, Arc::new(SystemClock)).await.unwrap();
+        let account = store.accounts().find_by_name("default").await.unwrap().unwrap().id;
+        for id in &confirmed {
+            let found = store.keys().find(account, KeyId(id.parse().unwrap())).await.unwrap();
+            assert!(found.is_some(), "{id} was confirmed and is gone");
+        }
+        // Nothing of a write that was cut off: each key has its secret, and the log of changes has no gap.
+        let changes = store.changes().since(0, 10_000).await.unwrap();
+        assert!(!changes.gap);
+        assert_eq!(changes.changes.len() as i64, changes.latest);
+        store.close().await;
+    }
 }
 
 /// How much a killed process may lose.
