@@ -7,14 +7,18 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
 use super::Authenticator;
 use crate::{
-    domain::key::KeyId,
+    domain::{backoff::Backoff, key::KeyId},
     store::{Change, Entity, StoreError},
 };
 
 /// Changes read at a time.
 const PAGE: u32 = 500;
+/// The longest pause between two looks whether a store that is away is back: by so much a revocation may come later then.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Authenticator {
     /// Follows the store's changes, until dropped: when the store tells of one, and every so often all the same, for
@@ -22,18 +26,35 @@ impl Authenticator {
     /// beyond `store.stale_for`. `seed` spreads the replicas.
     pub async fn follow_changes(&self, every: Duration, seed: u64) {
         // Boxed, once: two large futures in one.
-        tokio::join!(Box::pin(self.pushed.listen(self.store.changes(), seed)), Box::pin(self.follow(every)));
+        let chance = StdRng::seed_from_u64(seed.rotate_left(32));
+        let listening = Box::pin(self.pushed.listen(self.store.changes(), seed));
+        tokio::join!(listening, Box::pin(self.follow(every, chance)));
     }
 
-    async fn follow(&self, every: Duration) {
-        let mut position = None;
+    async fn follow(&self, every: Duration, mut chance: StdRng) {
+        let away = Backoff { first: every, longest: LONGEST_PAUSE };
+        let (mut position, mut failures) = (None, 0);
         loop {
             let begun = self.pushed.begun();
-            match self.catch_up(&mut position).await {
-                Ok(()) => self.pushed.caught_up(position.unwrap_or_default(), begun),
-                Err(error) => tracing::warn!(%error, "cannot learn of changed keys"),
-            }
-            self.pushed.wait(every).await;
+            let pause = match self.catch_up(&mut position).await {
+                Ok(()) => {
+                    if failures > 0 {
+                        tracing::info!(failures, "changes of keys are learnt of again");
+                    }
+                    failures = 0;
+                    self.pushed.caught_up(position.unwrap_or_default(), begun);
+                    every
+                }
+                Err(error) => {
+                    // Once: an outage is one event, however often it is looked whether it is over.
+                    if failures == 0 {
+                        tracing::warn!(%error, "cannot learn of changed keys");
+                    }
+                    failures += 1;
+                    away.pause(failures - 1, chance.next_u64())
+                }
+            };
+            self.pushed.wait(pause).await;
         }
     }
 

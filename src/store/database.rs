@@ -171,8 +171,12 @@ impl Database {
     /// Closes the connections, the writer last: SQLite folds the WAL into the file when its last one goes.
     pub(super) async fn close(&self) {
         for connection in [&self.reads, &self.writes] {
-            if let Err(error) = connection.close_by_ref().await {
-                tracing::warn!(%error, "a connection of the store did not close cleanly");
+            // Bounded: the driver waits for every connection, also for one that it is testing once more after
+            // `after_release`, without a bound, when the network goes silent in that moment.
+            match timeout(CALL, connection.close_by_ref()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "a connection of the store did not close cleanly"),
+                Err(_) => tracing::warn!("connections of the store were left open: they are silent"),
             }
         }
     }
