@@ -221,12 +221,15 @@ async def redis_away(house, table, scale):
         most = len(house.replicas) * int(limit + took * limit / 60 + 1)
         fine = passed <= most and set(load.total(*limited)) <= {200, 429}
         table.row(f"Redis {way}: a key of {limit} a minute, {took:.0f} s", f"at most three buckets ({most})", load.told(*limited), fine)
-        began = time.monotonic()
+        began, outages = time.monotonic(), await house.total("orqen_limiter_redis_outages_total")
         await asyncio.sleep(scale(10, 4))
         await load.stop()
         took, burst = time.monotonic() - began, load.total(*limited)[200] - passed
-        most = int(took * limit / 60) + 2
-        table.row(f"Redis {way}: the same key in {took:.0f} s from its return", f"at most {most}", f"{burst}", burst <= most)
+        outages = await house.total("orqen_limiter_redis_outages_total") - outages
+        # On a machine so busy that Redis takes 50 ms it is away again, for those who noticed.
+        most = (min(1 + outages, len(house.replicas))) * int(took * limit / 60) + 2
+        figures = f"{burst}, with {outages:.0f} more outages"
+        table.row(f"Redis {way}: the same key in {took:.0f} s from its return", f"at most {most:.0f}", figures, burst <= most)
         table.row(f"Redis {way}: other keys", "all 200", load.told(*others), set(load.total(*others)) == {200})
         house.answered |= load.ids
 
