@@ -17,15 +17,15 @@ from house import House
 # Copies of the first key, with ids of earlier times, and digests that no secret has.
 FILL = """
     SET session_replication_role = replica;
-    WITH one AS (SELECT * FROM key LIMIT 1)
+    CREATE FUNCTION pg_temp.made(n bigint) RETURNS uuid IMMUTABLE LANGUAGE sql AS $$
+        SELECT (lpad(to_hex(1735689600000 + n), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8'
+                || substr(md5(n::text), 4, 15))::uuid $$;
     INSERT INTO key (id, account_id, name, prefix, disabled, scopes, tool_mode, created_at, created_by, revision)
-    SELECT (lpad(to_hex(1735689600000 + n), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8'
-            || substr(md5(n::text), 4, 15))::uuid,
-           account_id, 'key ' || n, prefix, disabled, scopes, tool_mode, created_at, created_by, revision
-    FROM one, generate_series(1, {count}) n;
+    SELECT pg_temp.made(n), account_id, 'key ' || n, prefix, disabled, scopes, tool_mode, created_at, created_by, revision
+    FROM (SELECT * FROM key LIMIT 1) one, generate_series(1, {count}) n;
     INSERT INTO key_generation (key_id, generation, digest, pepper_version, created_at, prefix)
-    SELECT key.id, 1, decode(md5(key.id::text) || md5('+' || key.id::text), 'hex'), 1, key.created_at, key.prefix
-    FROM key LEFT JOIN key_generation ON key_generation.key_id = key.id WHERE key_generation.key_id IS NULL;
+    SELECT pg_temp.made(n), 1, decode(md5(n::text) || md5('+' || n), 'hex'), 1, created_at, prefix
+    FROM (SELECT * FROM key_generation LIMIT 1) one, generate_series(1, {count}) n;
     UPDATE policy SET live_keys = (SELECT count(*) FROM key WHERE key.account_id = policy.account_id AND revoked_at IS NULL);
 """
 
