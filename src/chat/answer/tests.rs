@@ -318,7 +318,7 @@ async fn calls_that_are_taken_out_are_counted_and_a_call_that_is_held_lets_comme
 #[tokio::test(start_paused = true)]
 async fn a_stream_whose_calls_cannot_be_told_ends_with_an_error_event_and_leaves_the_provider() {
     let mut answer = Answer::guarded();
-    answer.provider_sends("data: 1\n\ndata: {\"choices\":[],\"Choices\":[]}\n\n");
+    answer.provider_sends("data: 1\n\ndata: {\"choices\":[],\"Choices\":[{\"tool_calls\":0}]}\n\n");
     let text = answer.text().await;
     assert!(
         text.starts_with("data: 1\n\ndata: {\"error\"") && text.contains("upstream_unreachable"),

@@ -24,7 +24,7 @@ use self::{
     usage::is_usage_alone,
 };
 use super::glance::Glance;
-use crate::domain::chat_answer::{Answer, AnswerGuard, Unreadable};
+use crate::domain::chat_answer::{Answer, AnswerGuard, Unreadable, calls_nothing};
 
 /// The longest event that is held until it is whole. One with usage alone has some hundred bytes; from a longer one
 /// on all of the stream passes.
@@ -94,9 +94,8 @@ impl Sieve {
 
     /// What passes of a piece, and of what was held before it.
     pub(super) fn push(&mut self, mut piece: Bytes, glance: Glance) -> Sifted {
-        let untouched =
-            self.guard.is_none() && self.begun.is_empty() && glance.ends_an_event && !glance.usage;
-        if self.open || untouched {
+        if self.open || self.is_plain(&piece, glance) {
+            self.started = true;
             return Sifted { passed: piece, failed: None };
         }
         self.quiet = self.begun.is_empty() && !glance.usage;
@@ -116,6 +115,18 @@ impl Sieve {
         };
         let failed = failed.and_then(|()| self.bound(&mut passed)).err();
         Sifted { passed: passed.joined(&source), failed }
+    }
+
+    /// Whether no rule has anything to do with a piece: whole events that tell no usage and, where calls are looked for,
+    /// of which no reader can find one, nor an end, with nothing held before them.
+    fn is_plain(&self, piece: &[u8], glance: Glance) -> bool {
+        let alone = self.begun.is_empty() && self.waiting.is_empty() && glance.ends_an_event;
+        alone && !glance.usage && (self.guard.is_none() || (!glance.tells() && calls_nothing(piece)))
+    }
+
+    /// The same of one event: however the wire cuts a stream, the same comes of it.
+    fn is_plain_event(&self, event: &[u8]) -> bool {
+        self.waiting.is_empty() && calls_nothing(event) && !Glance::of(event).tells()
     }
 
     /// What is held when the stream ends: an event without the empty line after it, and what waited.
@@ -152,10 +163,11 @@ impl Sieve {
         if self.hides_usage && !self.quiet && is_usage_alone(&event) {
             return Ok(());
         }
-        let Some(guard) = &mut self.guard else {
+        if self.guard.is_none() || self.is_plain_event(&event) {
             passed.0.push(event);
             return Ok(());
-        };
+        }
+        let Some(guard) = &mut self.guard else { return Ok(()) };
         let event = RawEvent::read(event, first)?;
         let data = event.data();
         let answer = if data.trim_ascii() == b"[DONE]" {

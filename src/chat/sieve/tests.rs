@@ -145,12 +145,12 @@ fn a_call_without_arguments_is_decided_at_the_end() {
 #[test]
 fn a_stream_whose_calls_cannot_be_told_ends() {
     for odd in [
-        "data: {\"choices\":[],\"choices\":[]}\n\n",
-        "data: hello\n\n",
-        "Data: {}\n\n",
-        "{\"choices\":[]}\n",
+        "data: {\"choices\":[],\"choices\":[{\"tool_calls\":0}]}\n\n",
+        "data: call\n\n",
+        "Data: {\"tool_calls\":0}\n\n",
+        "{\"choices\":[\"call\"]}\n",
         "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"name\":\"gone",
-        "data: {\"a\ndata: \":1}\n\n",
+        "data: {\"a\ndata: call\":1}\n\n",
         "data: 1\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"name\":\"gone\"}]}}]}\n\n",
     ] {
         let stream = format!("{CHUNK}{odd}");
@@ -160,6 +160,19 @@ fn a_stream_whose_calls_cannot_be_told_ends() {
     let long = "x".repeat(LONGEST_GUARDED);
     let (before, why) = sifted(guarding(false), &[CHUNK.as_bytes(), b"data: ", long.as_bytes()]).unwrap_err();
     assert_eq!((before.as_str(), why), (CHUNK, Unsure::TooLong));
+}
+
+#[test]
+fn what_no_reader_finds_a_call_in_passes_however_odd_it_is_and_however_it_is_cut() {
+    for odd in
+        ["data: {\"choices\":[],\"Choices\":[]}\n\n", "data: hello\n\n", "Data: {}\n\n", "{\"choices\":[]}\n"]
+    {
+        let stream = format!("{CHUNK}{odd}");
+        for cut in 0..stream.len() {
+            let (one, other) = stream.as_bytes().split_at(cut);
+            assert_eq!(sifted(guarding(false), &[one, other]).unwrap(), stream, "{odd}");
+        }
+    }
 }
 
 fn streams() -> impl Strategy<Value = String> {

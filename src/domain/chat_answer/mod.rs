@@ -136,9 +136,9 @@ impl AnswerGuard {
 }
 
 /// Whether no reader, however it reads, can find a call in these bytes: all of them are printable ASCII or white space, none
-/// is written as an escape, and the letters of `call`, in whatever case, are nowhere in a row. Most answers are texts
-/// that say so within a look at their bytes.
-fn calls_nothing(json: &[u8]) -> bool {
+/// is written as an escape, and the letters of `call`, in whatever case, are nowhere in a row. Most answers, and most
+/// pieces of streams, are texts that say so within a look at their bytes.
+pub fn calls_nothing(json: &[u8]) -> bool {
     let plain = json.iter().fold(true, |plain, byte| {
         plain & (matches!(byte, b' '..=b'~') | matches!(byte, b'\n' | b'\r' | b'\t'))
     });
