@@ -12,7 +12,9 @@ use super::{ChatError, ChatPipeline, Wish, claim};
 use crate::{
     domain::{
         caller::Caller,
-        chat_request::{ChatRequest, Fate, PermittedRequest, PreparedRequest, Refused, ToolVerdict, slimmed},
+        chat_request::{
+            ChatRequest, Familiar, Fate, PermittedRequest, PreparedRequest, Refused, ToolVerdict, slimmed,
+        },
         key::ToolMode,
         policy::PruneMode,
         usage::{Routing, ToolTally},
@@ -106,7 +108,8 @@ impl ChatPipeline {
     ) -> Result<Explanation, ChatError> {
         let (now, account) = (self.clock.now(), caller.account().ok_or(ChatError::NoAccount)?.load());
         let budget = self.limiter.budget_of(&claim(caller, &account, now)).await;
-        let request = ChatRequest::parse(body.clone(), &self.bounds)?;
+        let familiar = Familiar { arrays: &self.arrays, owner: account.id.0, keeps: false };
+        let request = ChatRequest::parse_familiar(body.clone(), &self.bounds, familiar)?;
         let route = self.catalog.resolve(request.model())?;
         let (list, mode, members) = (caller.toollist(), caller.tool_mode(), route.upstream.tool_members());
         let verdicts = request.verdicts(list, members)?;

@@ -156,7 +156,7 @@ impl ChatPipeline {
         if let Some(session) = wish.session() {
             pending.session(session);
         }
-        let familiar = Familiar { arrays: &self.arrays, owner: account.0 };
+        let familiar = Familiar { arrays: &self.arrays, owner: account.0, keeps: true };
         let request = ChatRequest::parse_familiar(body, &self.bounds, familiar)?;
         pending.asked(request.model(), request.stream());
         let route = self.catalog.resolve(request.model())?;

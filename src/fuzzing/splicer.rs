@@ -59,7 +59,7 @@ fn prepared(given: &Given<'_>, members: &[ToolMember], selection: &Selection) ->
     let fresh = ChatRequest::parse(Bytes::copy_from_slice(given.rest), &BOUNDS);
     // Its arrays of tools were read before, at another place: nothing may depend on it.
     let arrays = ToolArrays::eager();
-    let familiar = Familiar { arrays: &arrays, owner: Uuid::nil() };
+    let familiar = Familiar { arrays: &arrays, owner: Uuid::nil(), keeps: true };
     let _ = ChatRequest::parse_familiar([b" ", given.rest].concat().into(), &BOUNDS, familiar);
     let known = ChatRequest::parse_familiar(Bytes::copy_from_slice(given.rest), &BOUNDS, familiar);
     assert_eq!(known.as_ref().err(), fresh.as_ref().err(), "what is familiar is read otherwise");

@@ -29,6 +29,9 @@ pub struct Familiar<'a> {
     pub arrays: &'a ToolArrays,
     /// The account.
     pub owner: Uuid,
+    /// Whether an array that is new joins them. Whoever only looks leaves them as they were, and has its definitions
+    /// hashed as everybody's are, or they would not be found where others have noted them.
+    pub keeps: bool,
 }
 
 /// Arrays that were read, of every account.

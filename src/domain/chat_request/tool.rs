@@ -139,7 +139,7 @@ pub(super) fn tools(
     let seed = familiar.map_or(0, |familiar| familiar.arrays.seed());
     let array = Arc::new(ToolArray::new(scan.source().as_bytes(), span, tools, seed));
     // Names that are not ASCII are counted for the request as a whole, so that such an array is read each time.
-    if let Some(familiar) = familiar.filter(|_| scan.spent() == spent) {
+    if let Some(familiar) = familiar.filter(|familiar| familiar.keeps && scan.spent() == spent) {
         familiar.keep(place, &array);
     }
     Ok(Tools { at: span.start, array: Some(array) })

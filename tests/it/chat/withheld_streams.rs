@@ -187,8 +187,8 @@ async fn a_stream_that_cannot_be_checked_ends_with_an_error_event_and_without_do
     let text = delta(0, "\"content\":\"x\"");
     let odd = [
         "data: {\"choices\":[],\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"gone\"}}]}}]}\n\n",
-        "data: no JSON\n\n",
-        "Data: {}\n\n",
+        "data: no JSON, but a call\n\n",
+        "Data: {\"tool_calls\":0}\n\n",
         "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"name\":\"gone\"",
     ];
     for odd in odd {

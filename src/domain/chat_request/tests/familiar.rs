@@ -15,7 +15,7 @@ fn known(request: &ChatRequest, other: &ChatRequest) -> bool {
 fn an_array_is_read_once_for_an_account_wherever_it_stands() {
     let arrays = ToolArrays::eager();
     let read = |owner: u128, body: &str| {
-        let familiar = Familiar { arrays: &arrays, owner: Uuid::from_u128(owner) };
+        let familiar = Familiar { arrays: &arrays, owner: Uuid::from_u128(owner), keeps: true };
         ChatRequest::parse_familiar(body.to_owned().into(), &BOUNDS, familiar).unwrap()
     };
     let first = read(1, r#"{"tools":[{"name":"a"},{"name":"b"}]}"#);
@@ -31,7 +31,7 @@ fn an_array_is_read_once_for_an_account_wherever_it_stands() {
 #[test]
 fn what_a_list_bars_of_a_familiar_array_is_of_that_list_alone() {
     let arrays = ToolArrays::eager();
-    let familiar = Familiar { arrays: &arrays, owner: Uuid::from_u128(1) };
+    let familiar = Familiar { arrays: &arrays, owner: Uuid::from_u128(1), keeps: true };
     let sent = |list: &Toollist| {
         let body = Bytes::from_static(br#"{"tools":[{"name":"a"},{"name":"b"},{"name":"c"}]}"#);
         let request = ChatRequest::parse_familiar(body, &BOUNDS, familiar).unwrap();

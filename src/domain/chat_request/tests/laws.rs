@@ -187,7 +187,7 @@ proptest! {
         }
         let json = serde_json::from_slice::<Value>(&body);
         let arrays = ToolArrays::eager();
-        let familiar = Familiar { arrays: &arrays, owner: uuid::Uuid::from_u128(1) };
+        let familiar = Familiar { arrays: &arrays, owner: uuid::Uuid::from_u128(1), keeps: true };
         let _ = ChatRequest::parse_familiar(Bytes::from(original), &BOUNDS, familiar);
         let known = ChatRequest::parse_familiar(Bytes::copy_from_slice(&body), &BOUNDS, familiar);
         let read = ChatRequest::parse(Bytes::from(body), &BOUNDS);

@@ -23,7 +23,7 @@ fn parse(body: &str) -> ChatRequest {
 /// What is read of a body whose arrays of tools were read before, at another place of another body.
 fn again(body: &[u8]) -> Result<ChatRequest, Malformed> {
     let arrays = ToolArrays::eager();
-    let familiar = Familiar { arrays: &arrays, owner: uuid::Uuid::from_u128(1) };
+    let familiar = Familiar { arrays: &arrays, owner: uuid::Uuid::from_u128(1), keeps: true };
     let moved = [b" ", body].concat();
     let _ = ChatRequest::parse_familiar(moved.into(), &BOUNDS, familiar);
     ChatRequest::parse_familiar(Bytes::copy_from_slice(body), &BOUNDS, familiar)
