@@ -169,19 +169,8 @@ impl Watch {
     /// An answer in one piece. Where nothing is called only its figures are looked for: the end needs no reason.
     fn read_whole(&mut self, json: &[u8]) {
         let glance = Glance::of(json);
-        if glance.call {
-            self.read(json);
-        } else if glance.usage
-            && let Ok(mut scan) = Scanner::new(json, DEPTH)
-        {
-            let read = members(&mut scan, |scan, name| match name {
-                "usage" if scan.kind()? == Kind::Object => {
-                    self.tokens = tokens(scan)?;
-                    Ok(())
-                }
-                _ => scan.skip().map(drop),
-            });
-            self.json = read.and_then(|()| scan.end()).is_ok();
+        if glance.call || glance.usage {
+            self.json = self.read(json, glance.call).is_ok();
         }
     }
 
@@ -192,23 +181,24 @@ impl Watch {
 
     fn read_if_told(&mut self, json: &[u8]) {
         if Glance::of(json).tells() {
-            self.read(json);
+            let _ = self.read(json, true);
         }
     }
 
-    fn read(&mut self, json: &[u8]) {
-        if let Ok(mut scan) = Scanner::new(json, DEPTH) {
-            let _ = members(&mut scan, |scan, name| match name {
-                "choices" if scan.kind()? == Kind::Array => {
-                    scan.array(|scan, place| self.choice(scan, place as u64)).map(drop)
-                }
-                "usage" if scan.kind()? == Kind::Object => {
-                    self.tokens = tokens(scan)?;
-                    Ok(())
-                }
-                _ => scan.skip().map(drop),
-            });
-        }
+    /// Reads the figures, and the choices where they are asked for. What was read before something odd stays read.
+    fn read(&mut self, json: &[u8], choices: bool) -> Result<(), Invalid> {
+        let mut scan = Scanner::new(json, DEPTH)?;
+        members(&mut scan, |scan, name| match name {
+            "choices" if choices && scan.kind()? == Kind::Array => {
+                scan.array(|scan, place| self.choice(scan, place as u64)).map(drop)
+            }
+            "usage" if scan.kind()? == Kind::Object => {
+                self.tokens = tokens(scan)?;
+                Ok(())
+            }
+            _ => scan.skip().map(drop),
+        })?;
+        scan.end()
     }
 
     fn choice(&mut self, scan: &mut Scanner<'_>, choice: u64) -> Result<(), Invalid> {

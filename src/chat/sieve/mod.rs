@@ -126,7 +126,8 @@ impl Sieve {
 
     /// The same of one event: however the wire cuts a stream, the same comes of it.
     fn is_plain_event(&self, event: &[u8]) -> bool {
-        self.waiting.is_empty() && calls_nothing(event) && !Glance::of(event).tells()
+        self.guard.is_none()
+            || (self.waiting.is_empty() && calls_nothing(event) && !Glance::of(event).tells())
     }
 
     /// What is held when the stream ends: an event without the empty line after it, and what waited.
@@ -163,11 +164,11 @@ impl Sieve {
         if self.hides_usage && !self.quiet && is_usage_alone(&event) {
             return Ok(());
         }
-        if self.guard.is_none() || self.is_plain_event(&event) {
+        let plain = self.is_plain_event(&event);
+        let Some(guard) = self.guard.as_mut().filter(|_| !plain) else {
             passed.0.push(event);
             return Ok(());
-        }
-        let Some(guard) = &mut self.guard else { return Ok(()) };
+        };
         let event = RawEvent::read(event, first)?;
         let data = event.data();
         let answer = if data.trim_ascii() == b"[DONE]" {

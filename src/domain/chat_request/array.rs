@@ -12,7 +12,10 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::{shape::Name, tool::Tool};
+use super::{
+    shape::{Name, Tools},
+    tool::Tool,
+};
 use crate::domain::{
     json::Span,
     toollist::{Toollist, ToollistHandle},
@@ -32,7 +35,7 @@ pub struct ToolArray {
     tools: Box<[Tool]>,
     facts: Box<[Facts]>,
     /// All its names, in bytes, and of them those that are not ASCII: what it costs to compare them.
-    pub(super) names: NameBytes,
+    names: NameBytes,
     seed: u64,
     barred: ArcSwap<Vec<(ToollistHandle, Arc<[bool]>)>>,
 }
@@ -50,6 +53,14 @@ impl NameBytes {
     pub(super) fn add(&mut self, name: &str) {
         self.all += name.len().max(1);
         self.foldable += if name.is_ascii() { 0 } else { name.len() };
+    }
+
+    /// Adds those of an array, which were added up when it was read.
+    pub(super) fn add_array(&mut self, tools: &Tools) {
+        if let Some(array) = &tools.array {
+            self.all += array.names.all;
+            self.foldable += array.names.foldable;
+        }
     }
 }
 
@@ -125,7 +136,7 @@ impl ToolArray {
 
     /// A hash of the definition at this place, with a seed that nobody outside knows.
     pub(super) fn digest(&self, place: usize) -> u128 {
-        let hash = || xxh3_128_with_seed(self.tools[place].span.of(&self.json), self.seed);
+        let hash = || xxh3_128_with_seed(self.definition(place).json, self.seed);
         *self.facts[place].digest.get_or_init(hash)
     }
 

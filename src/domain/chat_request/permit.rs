@@ -100,24 +100,14 @@ pub(super) fn affordable(shape: &Shape, body: &[u8], toollist: &Toollist) -> Res
 /// Every name that is compared with the lists: of the tools, and of those that the choices speak of.
 fn compared(shape: &Shape, body: &[u8]) -> NameBytes {
     let mut compared = NameBytes::default();
-    let mut add = |tools: &Tools| {
-        let names = tools.array.as_ref().map(|array| array.names).unwrap_or_default();
-        compared.all += names.all;
-        compared.foldable += names.foldable;
-    };
-    add(&shape.tools);
-    add(&shape.functions);
-    let choices = [&shape.tool_choice, &shape.function_call];
-    for choice in choices {
-        if let Choice::Listed(listed) = choice {
-            add(&listed.tools);
-        }
-    }
-    for choice in choices {
+    compared.add_array(&shape.tools);
+    compared.add_array(&shape.functions);
+    for choice in [&shape.tool_choice, &shape.function_call] {
         match choice {
+            Choice::Absent => {}
             Choice::Word(word) => compared.add(word.read(body)),
             Choice::Forced(names) => names.all(body).for_each(|name| compared.add(name)),
-            Choice::Absent | Choice::Listed(_) => {}
+            Choice::Listed(listed) => compared.add_array(&listed.tools),
         }
     }
     compared

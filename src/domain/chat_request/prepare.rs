@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::{
     ChoiceFate, Fate, PermittedRequest, PreparedRequest, Selection, ToolSet,
     permit::{Barred, count, emptied},
-    shape::{Choice, Root, StreamOptions, Tools},
+    shape::{Choice, Root, Shape, StreamOptions, Tools},
     trim,
 };
 use crate::domain::json::{Edits, Span};
@@ -23,14 +23,14 @@ pub(super) fn prepare(
 
     let hides_usage = request.asks_usage && !request.wants_usage();
     let PermittedRequest { body, shape, barred, mut tally, .. } = request;
-    let removed_by_selection = gone.set(&shape.tools, &shape.functions, &barred, Fate::Pruned);
+    let [removed_by_lists, removed_by_selection, slimmed] = gone.sets(&shape, &barred);
     tally.output -= count(removed_by_selection.len());
     PreparedRequest {
         body: edits.apply(body),
         tally,
-        removed_by_lists: gone.set(&shape.tools, &shape.functions, &barred, Fate::Barred),
-        slimmed: gone.set(&shape.tools, &shape.functions, &barred, Fate::Slim),
+        removed_by_lists,
         removed_by_selection,
+        slimmed,
         stream: shape.stream,
         hides_usage,
     }
@@ -101,19 +101,28 @@ impl Gone {
         tools.chain(fates_of(&barred.functions, &self.functions, &self.slim_functions))
     }
 
-    /// The tools of this fate.
-    fn set(&self, tools: &Tools, functions: &Tools, barred: &Barred, wanted: Fate) -> ToolSet {
-        let mut set = ToolSet::default();
-        let mut add = |tools: &Tools, fates: &mut dyn Iterator<Item = Fate>| {
-            let Some(array) = &tools.array else { return };
-            set.add(
-                array,
-                (0..).zip(fates).filter(|(_, fate)| *fate == wanted).map(|(place, _)| place).collect(),
-            );
-        };
-        add(tools, &mut fates_of(&barred.tools, &self.tools, &self.slim_tools));
-        add(functions, &mut fates_of(&barred.functions, &self.functions, &self.slim_functions));
-        set
+    /// The tools that do not go on as they are: those that the lists removed, those that the selection did, and those
+    /// that are cut.
+    fn sets(&self, shape: &Shape, barred: &Barred) -> [ToolSet; 3] {
+        let mut sets: [ToolSet; 3] = Default::default();
+        for (tools, fates) in [
+            (&shape.tools, fates_of(&barred.tools, &self.tools, &self.slim_tools)),
+            (&shape.functions, fates_of(&barred.functions, &self.functions, &self.slim_functions)),
+        ] {
+            let Some(array) = &tools.array else { continue };
+            let mut places: [Vec<u32>; 3] = Default::default();
+            for (place, fate) in (0..).zip(fates) {
+                let set = match fate {
+                    Fate::Barred => 0,
+                    Fate::Pruned => 1,
+                    Fate::Slim => 2,
+                    Fate::Whole => continue,
+                };
+                places[set].push(place);
+            }
+            sets.iter_mut().zip(places).for_each(|(set, places)| set.add(array, places));
+        }
+        sets
     }
 }
 
