@@ -44,8 +44,8 @@ impl Load {
         let mut all = Vec::new();
         let mut add =
             |part, loads: Vec<Self>| all.extend(settings.wants(part).then_some(loads).into_iter().flatten());
-        add("closed", Size::ALL.map(Self::Closed).to_vec());
-        add("open", Size::ALL.map(Self::Open).to_vec());
+        add("closed", settings.sizes().map(Self::Closed).collect());
+        add("open", settings.sizes().map(Self::Open).collect());
         add("streams", vec![Self::Streams, Self::FirstChunk]);
         add("sweep", SWEEP.map(Self::Sweep).to_vec());
         all

@@ -2,14 +2,17 @@
 
 use std::{str::FromStr, time::Duration};
 
+use crate::payload::Size;
+
 /// What is printed where the words are not understood.
 pub(crate) const HELP: &str = "\
-cargo bench --bench gateway -- [--rounds 5] [--seconds 3] [--warm 1] [--rate 500] [--only PARTS] [--save]
+cargo bench --bench gateway -- [--rounds 5] [--seconds 3] [--warm 1] [--rate 500] [--only PARTS] [--payloads SIZES] [--save]
 
   --rounds    how often each candidate is driven with each load
   --seconds   how long is measured each time, after --warm seconds that are not
   --rate      requests a second of the open loop, and five times the streams a second
   --only      a list of closed,open,streams,sweep,memory with commas; without it: all
+  --payloads  a list of small,medium,large with commas, of closed and open; without it: all
   --save      write the report to benches/gateway/results.md too";
 
 /// The parts that there are.
@@ -28,6 +31,7 @@ pub(crate) struct Settings {
     /// Whether the report is written to a file.
     pub(crate) save: bool,
     only: Option<Vec<String>>,
+    payloads: Option<Vec<String>>,
 }
 
 impl Settings {
@@ -40,6 +44,7 @@ impl Settings {
             rate: 500,
             save: false,
             only: None,
+            payloads: None,
         };
         let mut words = words.iter().copied().filter(|word| *word != "--bench");
         while let Some(word) = words.next() {
@@ -53,7 +58,8 @@ impl Settings {
                 "--rate" => settings.rate = number(value)?,
                 "--seconds" => settings.seconds = Duration::from_secs_f64(number(value)?),
                 "--warm" => settings.warm = Duration::from_secs_f64(number(value)?),
-                "--only" => settings.only = Some(parts(value)?),
+                "--only" => settings.only = Some(parts(value, &PARTS)?),
+                "--payloads" => settings.payloads = Some(parts(value, &Size::ALL.map(Size::name))?),
                 _ => return Err(format!("`{word}` is not known")),
             }
         }
@@ -64,6 +70,14 @@ impl Settings {
     pub(crate) fn wants(&self, part: &str) -> bool {
         self.only.as_ref().is_none_or(|only| only.iter().any(|wanted| wanted == part))
     }
+
+    /// The payloads that closed and open loops send.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = Size> {
+        let wanted = |size: &Size| {
+            self.payloads.as_ref().is_none_or(|sizes| sizes.iter().any(|wanted| wanted == size.name()))
+        };
+        Size::ALL.into_iter().filter(wanted)
+    }
 }
 
 /// A number above nought.
@@ -73,10 +87,10 @@ fn number<N: FromStr + PartialOrd + Default>(text: &str) -> Result<N, String> {
 }
 
 /// Some of the parts.
-fn parts(text: &str) -> Result<Vec<String>, String> {
-    let unknown = text.split(',').find(|part| !PARTS.contains(part));
+fn parts(text: &str, known: &[&str]) -> Result<Vec<String>, String> {
+    let unknown = text.split(',').find(|part| !known.contains(part));
     unknown.map_or_else(
         || Ok(text.split(',').map(str::to_owned).collect()),
-        |part| Err(format!("there is no part `{part}`")),
+        |part| Err(format!("there is no `{part}`, but {}", known.join(", "))),
     )
 }

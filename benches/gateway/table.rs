@@ -84,7 +84,7 @@ impl Tables<'_> {
 
     /// The closed loop.
     fn closed(&self) -> String {
-        if !self.has(Load::Closed(Size::Small)) {
+        if !Size::ALL.map(Load::Closed).into_iter().any(|load| self.has(load)) {
             return String::new();
         }
         let mut text = format!("\n## Closed loop, {CONNECTIONS} connections\n\n");
@@ -104,7 +104,7 @@ impl Tables<'_> {
                 "errors",
             ],
         );
-        for load in Size::ALL.map(Load::Closed) {
+        for load in Size::ALL.map(Load::Closed).into_iter().filter(|load| self.has(*load)) {
             let Load::Closed(size) = load else { continue };
             self.rows(&mut text, (load, size.name()), |place| {
                 let recording = if place < OFF {
@@ -128,7 +128,7 @@ impl Tables<'_> {
 
     /// The open loop.
     fn open(&self) -> String {
-        if !self.has(Load::Open(Size::Small)) {
+        if !Size::ALL.map(Load::Open).into_iter().any(|load| self.has(load)) {
             return String::new();
         }
         let mut text =
@@ -137,7 +137,7 @@ impl Tables<'_> {
             &mut text,
             &["payload", "", "p50", "p50 added to the proxy's", "p99", "p99 added", "requests/s", "errors"],
         );
-        for load in Size::ALL.map(Load::Open) {
+        for load in Size::ALL.map(Load::Open).into_iter().filter(|load| self.has(*load)) {
             let Load::Open(size) = load else { continue };
             self.rows(&mut text, (load, size.name()), |place| {
                 vec![

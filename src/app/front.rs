@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Method, Request, Response, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -31,7 +31,7 @@ use crate::{
         figures::Figures,
         grpc::Grpc,
         health::Health,
-        linger::{self, Sent},
+        linger::{self, Sent, Watched},
     },
     auth::Source,
     clock::SharedClock,
@@ -39,7 +39,7 @@ use crate::{
     domain::usage::Ended,
     limits::{Load, LoadBounds, Place},
     rest::{Body, BoxError, Crowded, Transcoder},
-    service::{self, Backend, Failure, Reason},
+    service::{self, Backend, Failure, Reason, Visit},
     telemetry::{Protocol, RequestId, RequestLog},
 };
 
@@ -127,19 +127,31 @@ impl Front {
 
     async fn answer(
         self: Arc<Self>,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         peer: SocketAddr,
         operator: bool,
     ) -> Response<Body> {
-        let protocol = protocol(&request);
+        let (mut head, body) = request.into_parts();
+        let protocol = protocol(&head);
         let id = RequestId::generate(self.clock.now(), &mut rand::rng());
-        let mut log = RequestLog::begin(id, protocol, request.method(), request.uri());
-        request.extensions_mut().insert(log.caller());
-        request.extensions_mut().insert(id);
-        request.extensions_mut().insert(Source(peer.ip()));
-        let place = self.place(request.uri().path());
+        let mut log = RequestLog::begin(id, protocol, &head.method, &head.uri);
+        let place = self.place(head.uri.path());
         let mut response = match place.clone() {
-            Some(place) => self.let_in(request, (protocol, operator), place).await,
+            Some(place) => {
+                let (log, source) = (log.caller(), Source(peer.ip()));
+                head.extensions.insert(Visit { id, log, source, place: place.clone() });
+                let body = Sent::new(body, place.clone());
+                let response = match protocol {
+                    Protocol::Rest => self.rest(head, body, operator).await,
+                    // Boxed: the future of every request is as large as the largest way that one may take, and is moved
+                    // more than once.
+                    Protocol::Grpc | Protocol::GrpcWeb => {
+                        Box::pin(self.grpc(Request::from_parts(head, body), protocol, operator)).await
+                    }
+                };
+                place.has_sent();
+                response
+            }
             None => shed(protocol),
         };
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
@@ -159,73 +171,98 @@ impl Front {
         }
     }
 
-    /// The answer to a request that has its place.
-    async fn let_in(
-        self: &Arc<Self>,
-        mut request: Request<Incoming>,
-        (protocol, operator): (Protocol, bool),
-        place: Place,
-    ) -> Response<Body> {
-        request.extensions_mut().insert(place.clone());
-        let (request, remainder) = linger::watched(request, place.clone());
+    /// The answer to a REST request that has its place.
+    async fn rest(self: &Arc<Self>, head: Parts, mut body: Sent, operator: bool) -> Response<Body> {
         let mut response = match &self.cors {
-            None => self.route_safely(request, protocol, operator).await,
-            Some(cors) => {
-                let front = Arc::clone(self);
-                let inner = service_fn(move |request| {
-                    let front = Arc::clone(&front);
-                    async move { Ok::<_, Infallible>(front.route_safely(request, protocol, operator).await) }
-                });
-                // Boxed, as what is boxed below: the future of every request is as large as the largest way that one
-                // may take, and is moved more than once.
-                let answer = Box::pin(cors.layer(inner).oneshot(request));
-                answer.await.unwrap_or_else(|never| match never {})
-            }
+            None => self.route_safely(&head, &mut body, operator).await,
+            Some(cors) => Box::pin(self.rest_across(cors, &head, &mut body, operator)).await,
         };
-        if !remainder.discard().await {
+        if !body.discard(&head).await {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        place.has_sent();
         response
     }
 
-    /// `route`, in which a panic costs one request and not the connection with all that it carries.
-    async fn route_safely(
+    /// The same with what a browser needs to know of it. The layer sees the head alone.
+    async fn rest_across(
         &self,
+        cors: &CorsLayer,
+        head: &Parts,
+        body: &mut Sent,
+        operator: bool,
+    ) -> Response<Body> {
+        let mut body = Some(body);
+        let inner = service_fn(move |_: Request<()>| {
+            let body = body.take();
+            async move {
+                Ok::<_, Infallible>(match body {
+                    Some(body) => self.route_safely(head, body, operator).await,
+                    None => service::respond(Failure::internal("a request was routed twice")),
+                })
+            }
+        });
+        let asked = Request::from_parts(head.clone(), ());
+        cors.layer(inner).oneshot(asked).await.unwrap_or_else(|never| match never {})
+    }
+
+    /// `route`, in which a panic costs one request and not the connection with all that it carries.
+    async fn route_safely(&self, head: &Parts, body: &mut Sent, operator: bool) -> Response<Body> {
+        AssertUnwindSafe(self.route(head, body, operator))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| told(panicked(), Protocol::Rest))
+    }
+
+    async fn route(&self, head: &Parts, body: &mut Sent, operator: bool) -> Response<Body> {
+        match (&head.method, head.uri.path()) {
+            (&Method::GET | &Method::HEAD, "/healthz") => self.health.alive(),
+            (&Method::GET | &Method::HEAD, "/readyz") => self.health.readiness(),
+            (&Method::GET | &Method::HEAD, OPENAPI) => self.described(),
+            (&Method::GET | &Method::HEAD, METRICS) if operator => self.figures.answer(),
+            (verb, path @ ("/healthz" | "/readyz" | OPENAPI)) => only_get(path, verb),
+            (verb, METRICS) if operator => only_get(METRICS, verb),
+            _ => self.rest.handle(head, body).await,
+        }
+    }
+
+    /// The answer to a gRPC or gRPC-Web request that has its place.
+    async fn grpc(
+        self: &Arc<Self>,
         request: Request<Sent>,
         protocol: Protocol,
         operator: bool,
     ) -> Response<Body> {
-        match AssertUnwindSafe(self.route(request, protocol, operator)).catch_unwind().await {
-            Ok(response) => response,
-            Err(_) => {
-                told(Failure::internal("a request panicked; the message and place stand above"), protocol)
+        let (request, remainder) = linger::watched(request);
+        let front = Arc::clone(self);
+        let inner = service_fn(move |request: Request<Watched>| {
+            let front = Arc::clone(&front);
+            async move {
+                let answer = AssertUnwindSafe(front.call(request, protocol, operator)).catch_unwind().await;
+                Ok::<_, Infallible>(answer.unwrap_or_else(|_| told(panicked(), protocol)))
             }
+        });
+        let answer = match &self.cors {
+            None => inner.oneshot(request).await,
+            Some(cors) => cors.layer(inner).oneshot(request).await,
+        };
+        let mut response = answer.unwrap_or_else(|never| match never {});
+        if !remainder.discard().await {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        response
     }
 
-    async fn route(&self, request: Request<Sent>, protocol: Protocol, operator: bool) -> Response<Body> {
-        match protocol {
-            Protocol::Grpc => plain(Box::pin(self.grpc.call(request.map(as_grpc), operator)).await),
-            Protocol::GrpcWeb => {
-                let grpc = self.grpc.clone();
-                let inner = service_fn(move |request: Request<GrpcBody>| {
-                    let grpc = grpc.clone();
-                    async move { Ok::<_, Infallible>(grpc.call(request, operator).await) }
-                });
-                let answer = Box::pin(GrpcWebLayer::new().layer(inner).oneshot(request)).await;
-                plain(answer.unwrap_or_else(|never| match never {}))
-            }
-            Protocol::Rest => match (request.method(), request.uri().path()) {
-                (&Method::GET | &Method::HEAD, "/healthz") => self.health.alive(),
-                (&Method::GET | &Method::HEAD, "/readyz") => self.health.readiness(),
-                (&Method::GET | &Method::HEAD, OPENAPI) => self.described(),
-                (&Method::GET | &Method::HEAD, METRICS) if operator => self.figures.answer(),
-                (verb, path @ ("/healthz" | "/readyz" | OPENAPI)) => only_get(path, verb),
-                (verb, METRICS) if operator => only_get(METRICS, verb),
-                _ => self.rest.handle(request).await,
-            },
+    async fn call(&self, request: Request<Watched>, protocol: Protocol, operator: bool) -> Response<Body> {
+        if protocol == Protocol::Grpc {
+            return plain(self.grpc.call(request.map(as_grpc), operator).await);
         }
+        let grpc = self.grpc.clone();
+        let inner = service_fn(move |request: Request<GrpcBody>| {
+            let grpc = grpc.clone();
+            async move { Ok::<_, Infallible>(grpc.call(request, operator).await) }
+        });
+        let answer = GrpcWebLayer::new().layer(inner).oneshot(request).await;
+        plain(answer.unwrap_or_else(|never| match never {}))
     }
 }
 
@@ -238,6 +275,10 @@ impl Front {
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         response
     }
+}
+
+fn panicked() -> Failure {
+    Failure::internal("a request panicked; the message and place stand above")
 }
 
 /// A failure, as the protocol tells it.
@@ -259,7 +300,7 @@ fn shed(protocol: Protocol) -> Response<Body> {
 }
 
 /// A body for tonic, which knows our own errors by their status.
-fn as_grpc(body: Sent) -> GrpcBody {
+fn as_grpc(body: Watched) -> GrpcBody {
     GrpcBody::new(body.map_err(|error| match error.is::<Crowded>() {
         true => tonic::Status::from(Failure::new(Reason::Overloaded, error.to_string())).into(),
         false => error,
@@ -274,8 +315,8 @@ fn only_get(path: &str, verb: &Method) -> Response<Body> {
 }
 
 /// What the request speaks, by its content type.
-fn protocol<B>(request: &Request<B>) -> Protocol {
-    let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+fn protocol(head: &Parts) -> Protocol {
+    let content_type = head.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let is = |prefix: &[u8]| {
         content_type.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
     };

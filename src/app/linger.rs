@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Version, header};
+use http::{HeaderMap, Request, Version, header, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -30,53 +30,79 @@ const MOST: usize = 8 * 1024 * 1024;
 /// How long is waited for it.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// The body of a request. Dropped before its end, it goes to whoever holds its `Remainder`.
+/// The body of a request as it is read.
 pub(super) struct Sent {
-    body: Option<Incoming>,
+    body: Incoming,
     place: Place,
-    back: Option<oneshot::Sender<Incoming>>,
+}
+
+/// The same for whoever takes it away: dropped before its end, it goes to whoever holds its `Remainder`.
+pub(super) struct Watched {
+    body: Option<Sent>,
+    back: Option<oneshot::Sender<Sent>>,
 }
 
 /// What may be left of a body once its request is answered.
 pub(super) struct Remainder {
-    left: oneshot::Receiver<Incoming>,
-    // A client that asks first (`Expect: 100-continue`) has sent nothing yet, and reading would tell it to.
+    left: oneshot::Receiver<Sent>,
     is_asking: bool,
 }
 
 /// The same request, and what will be left of its body.
-pub(super) fn watched(request: Request<Incoming>, place: Place) -> (Request<Sent>, Remainder) {
+pub(super) fn watched(request: Request<Sent>) -> (Request<Watched>, Remainder) {
     let (back, left) = oneshot::channel();
     let lingers = request.version() < Version::HTTP_2;
-    let is_asking = request.headers().contains_key(header::EXPECT);
-    let request = request.map(|body| Sent { body: Some(body), place, back: lingers.then_some(back) });
+    let is_asking = is_asking(request.headers());
+    let request = request.map(|body| Watched { body: Some(body), back: lingers.then_some(back) });
     (request, Remainder { left, is_asking })
 }
 
 impl Remainder {
     /// Reads what is left and throws it away, and says whether the connection can take another request.
     pub(super) async fn discard(mut self) -> bool {
-        let Ok(mut body) = self.left.try_recv() else { return true };
-        if self.is_asking {
-            return false;
+        match self.left.try_recv() {
+            Ok(mut left) => !self.is_asking && thrown_away(&mut left.body).await,
+            Err(_) => true,
         }
-        let reading = async {
-            let mut read = 0;
-            while let Some(frame) = body.frame().await {
-                let Ok(frame) = frame else { return false };
-                read += frame.data_ref().map_or(0, Bytes::len);
-                if read > MOST {
-                    return false;
-                }
-            }
-            true
-        };
-        // Whether it came in time or not: the answer goes out now.
-        tokio::time::timeout(LONGEST, reading).await.unwrap_or(false)
     }
 }
 
-impl Drop for Sent {
+impl Sent {
+    pub(super) fn new(body: Incoming, place: Place) -> Self {
+        Self { body, place }
+    }
+
+    /// Reads what is left and throws it away, and says whether the connection can take another request.
+    pub(super) async fn discard(&mut self, head: &Parts) -> bool {
+        if self.body.is_end_stream() || head.version >= Version::HTTP_2 {
+            return true;
+        }
+        !is_asking(&head.headers) && Box::pin(thrown_away(&mut self.body)).await
+    }
+}
+
+/// Whether a client asks first (`Expect: 100-continue`): then it has sent nothing yet, and reading would tell it to.
+fn is_asking(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::EXPECT)
+}
+
+async fn thrown_away(body: &mut Incoming) -> bool {
+    let reading = async {
+        let mut read = 0;
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > MOST {
+                return false;
+            }
+        }
+        true
+    };
+    // Whether it came in time or not: the answer goes out now.
+    tokio::time::timeout(LONGEST, reading).await.unwrap_or(false)
+}
+
+impl Drop for Watched {
     fn drop(&mut self) {
         if let (Some(body), Some(back)) = (self.body.take(), self.back.take())
             && !body.is_end_stream()
@@ -95,8 +121,7 @@ impl Body for Sent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(body).poll_frame(cx)?);
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)?);
         let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
         if !self.place.reads(length) {
             return Poll::Ready(Some(Err(Crowded.into())));
@@ -105,11 +130,34 @@ impl Body for Sent {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(SizeHint::default, Incoming::size_hint)
+        self.body.size_hint()
+    }
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 }
 
@@ -131,10 +179,17 @@ mod tests {
         let (client, server) = tokio::io::duplex(1024);
         let service = service_fn(|request: Request<Incoming>| async move {
             let place = Load::new(LoadBounds { requests: 1, body_bytes: 1024 }).enter().unwrap();
-            let (request, remainder) = watched(request, place);
-            drop(request);
+            let (head, body) = request.into_parts();
+            let mut body = Sent::new(body, place);
             let mut response = Response::builder();
-            if !remainder.discard().await {
+            let taken = if head.uri.path() == "/watched" {
+                let (request, remainder) = watched(Request::from_parts(head, body));
+                drop(request);
+                remainder.discard().await
+            } else {
+                body.discard(&head).await
+            };
+            if !taken {
                 response = response.header(header::CONNECTION, "close");
             }
             Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
@@ -157,8 +212,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_comes_after_the_refusal_leaves_the_connection_to_the_next_request() {
         let mut client = connect();
-        for _ in 0..2 {
-            client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n").await.unwrap();
+        for path in ["/", "/watched", "/"] {
+            let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n");
+            client.write_all(head.as_bytes()).await.unwrap();
             tokio::time::sleep(LONGEST / 2).await;
             client.write_all(b"body").await.unwrap();
             let answer = answer(&mut client).await;
@@ -168,12 +224,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_whose_body_is_not_waited_for_is_told_that_the_connection_closes() {
-        for fields in ["content-length: 4", "content-length: 4\r\nexpect: 100-continue"] {
+        let asking = "content-length: 4\r\nexpect: 100-continue";
+        for (path, fields) in [
+            ("/", "content-length: 4"),
+            ("/", asking),
+            ("/watched", "content-length: 4"),
+            ("/watched", asking),
+        ] {
             let mut client = connect();
-            client
-                .write_all(format!("POST / HTTP/1.1\r\nhost: x\r\n{fields}\r\n\r\n").as_bytes())
-                .await
-                .unwrap();
+            let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{fields}\r\n\r\n");
+            client.write_all(head.as_bytes()).await.unwrap();
             let answer = answer(&mut client).await;
             assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
         }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use moka::sync::Cache;
+use foldhash::fast::RandomState;
 use uuid::Uuid;
 
 use crate::{
@@ -69,6 +69,9 @@ pub(super) struct Epochs {
 fn shard(id: Uuid) -> usize {
     usize::from(id.as_bytes()[15]) % SHARDS
 }
+
+/// A bounded table. Its keys are ids of ours and digests under a pepper, which nobody can choose so that they collide.
+type Cache<K, V> = moka::sync::Cache<K, V, RandomState>;
 
 /// The cache of keys and accounts.
 pub(super) struct KeyCache {
@@ -126,14 +129,25 @@ impl Index {
     }
 }
 
+fn bounded<K, V>(capacity: u64) -> Cache<K, V>
+where
+    K: std::hash::Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    moka::sync::Cache::builder().max_capacity(capacity).build_with_hasher(RandomState::default())
+}
+
 impl KeyCache {
     /// An empty cache of at most `capacity` keys.
     pub(super) fn new(capacity: u64, now: DateTime<Utc>) -> Self {
         Self {
-            by_digest: Cache::new(capacity),
-            by_id: Cache::new(capacity),
-            accounts: Cache::new(capacity),
-            unknown: Cache::builder().max_capacity(UNKNOWN_CAPACITY).time_to_live(UNKNOWN_FOR).build(),
+            by_digest: bounded(capacity),
+            by_id: bounded(capacity),
+            accounts: bounded(capacity),
+            unknown: moka::sync::Cache::builder()
+                .max_capacity(UNKNOWN_CAPACITY)
+                .time_to_live(UNKNOWN_FOR)
+                .build_with_hasher(RandomState::default()),
             created: AtomicU64::new(0),
             changed: std::array::from_fn(|_| AtomicU64::new(0)),
             confirmed_at: AtomicI64::new(now.timestamp_micros()),

@@ -204,11 +204,11 @@ impl Authenticator {
         };
         let count = if cached.is_some() { &self.hits } else { &self.misses };
         count.fetch_add(1, Ordering::Relaxed);
-        let cell = match cached {
-            Some(cell) => cell,
-            None => self.look_up_from(source, &secret).await?,
+        let (cell, now) = match cached {
+            Some(cell) => (cell, now),
+            None => (Box::pin(self.look_up_from(source, &secret)).await?, self.clock.now()),
         };
-        self.let_in(&cell, cell.generation, None)
+        self.let_in(&cell, cell.generation, None, now)
     }
 
     /// A token's bearer is the caller that its key is, narrowed: found by the key's id, not by a secret.
@@ -220,11 +220,11 @@ impl Authenticator {
         let cached = trusted.then(|| self.cache.find_id(generation.key_id)).flatten();
         let count = if cached.is_some() { &self.hits } else { &self.misses };
         count.fetch_add(1, Ordering::Relaxed);
-        let cell = match cached {
-            Some(cell) => cell,
-            None => self.look_up_id(generation.key_id).await?,
+        let (cell, now) = match cached {
+            Some(cell) => (cell, now),
+            None => (Box::pin(self.look_up_id(generation.key_id)).await?, self.clock.now()),
         };
-        self.let_in(&cell, generation, Some(Arc::new(token)))
+        self.let_in(&cell, generation, Some(Arc::new(token)), now)
     }
 
     /// Lets in who came with this secret of a key, or with a token that was made with it.
@@ -233,8 +233,9 @@ impl Authenticator {
         cell: &Cached,
         generation: Generation,
         token: Option<Arc<Delegation>>,
+        now: DateTime<Utc>,
     ) -> Result<KeyCaller, AuthError> {
-        let (key, now) = (cell.key.load(), self.clock.now());
+        let key = cell.key.load();
         // Asked of every request, and of the key as it is now: a rotation ends a secret here with the change of its
         // key, and the end of an overlap is nobody's change at all.
         if !key.opened_by(generation.number, now) {

@@ -160,7 +160,7 @@ impl ChatPipeline {
         let request = ChatRequest::parse_familiar(body, &self.bounds, familiar)?;
         pending.asked(request.model(), request.stream());
         let route = self.catalog.resolve(request.model())?;
-        pending.upstream(route.upstream.name());
+        pending.upstream(route.upstream.shared_name());
         let permitted = request
             .permit(caller.toollist(), caller.tool_mode(), route.upstream.tool_members())
             .inspect_err(|refused| {

@@ -3,10 +3,9 @@
 //! A shard that has grown past its bound forgets what is idle before it takes in another subject. What is in use stays
 //! and lets it grow: requests that run are bounded elsewhere, and forgetting them would be forgetting their limits.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use foldhash::HashMap;
 
 use super::{Subject, SubjectId, ledger::Ledger};
 
@@ -40,7 +39,7 @@ impl Default for Ledgers {
 impl Ledgers {
     pub(super) fn keeping(subjects: usize) -> Self {
         let kept = subjects.div_ceil(SHARDS);
-        let shard = || Mutex::new(Shard { ledgers: HashMap::new(), sweep_at: kept });
+        let shard = || Mutex::new(Shard { ledgers: HashMap::default(), sweep_at: kept });
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), kept }
     }
 

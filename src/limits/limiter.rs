@@ -142,6 +142,9 @@ impl RateLimiter {
     /// Counts the tokens that a request of the time `at` saved, for its key and its account. Call it once they are
     /// known: a few seconds later the subject may be forgotten, and the store has to have them.
     pub fn saved(&self, account: AccountId, key: Option<KeyId>, at: DateTime<Utc>, tokens: u64) {
+        if tokens == 0 {
+            return;
+        }
         let tokens = i64::try_from(tokens).unwrap_or(i64::MAX);
         for id in [SubjectId::caller(account, key), SubjectId::whole(account)] {
             // Unknown subjects have no budget, or will ask the store.

@@ -53,7 +53,7 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         method: &Method,
         permit: Self::Permit,
-        head: Parts,
+        head: &Parts,
         body: Bytes,
     ) -> impl Future<Output = http::Response<Body>> + Send;
 

@@ -5,6 +5,7 @@
 use std::{error::Error, pin::pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::poll_immediate;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 
@@ -58,13 +59,13 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// Reads the body to its end.
 pub(super) async fn read<R>(
-    body: R,
+    body: &mut R,
     headers: &HeaderMap,
     limit: usize,
     time: Duration,
 ) -> Result<Bytes, Refusal>
 where
-    R: http_body::Body<Data = Bytes>,
+    R: http_body::Body<Data = Bytes> + Unpin,
     R::Error: Into<BoxError>,
 {
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
@@ -72,17 +73,20 @@ where
     if declared > limit as u64 || body.size_hint().lower() > limit as u64 {
         return Err(Refusal::TooLarge { limit });
     }
-    let reading = collect(body, limit, declared as usize);
+    let mut reading = pin!(collect(body, limit, declared as usize));
+    // Most bodies come with their heads: nothing is timed that is there.
+    if let Some(read) = poll_immediate(reading.as_mut()).await {
+        return read;
+    }
     tokio::time::timeout(time, reading).await.unwrap_or(Err(Refusal::BodyTimeout { limit: time }))
 }
 
 /// One frame is handed on as it is; only more of them are copied together.
-async fn collect<R>(body: R, limit: usize, declared: usize) -> Result<Bytes, Refusal>
+async fn collect<R>(body: &mut R, limit: usize, declared: usize) -> Result<Bytes, Refusal>
 where
-    R: http_body::Body<Data = Bytes>,
+    R: http_body::Body<Data = Bytes> + Unpin,
     R::Error: Into<BoxError>,
 {
-    let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {

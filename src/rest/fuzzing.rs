@@ -82,7 +82,7 @@ impl Backend for Nobody {
         Ok(UnaryAnswer::default())
     }
 
-    async fn raw(&self, _method: &Method, (): (), _head: Parts, _body: Bytes) -> Response<Body> {
+    async fn raw(&self, _method: &Method, (): (), _head: &Parts, _body: Bytes) -> Response<Body> {
         nothing()
     }
 

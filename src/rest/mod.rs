@@ -32,7 +32,7 @@ mod tests;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method as Verb, Response, header, request::Parts};
 use http_body_util::{BodyExt, Empty, Full};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage};
@@ -114,53 +114,54 @@ impl<B: Backend> Transcoder<B> {
     }
 
     /// Answers one request. `HEAD` is answered like `GET`, without the body.
-    pub async fn handle<R>(&self, request: Request<R>) -> Response<Body>
+    ///
+    /// What of the body is not read, of a request that is refused, stays with the caller. Head and body are lent, since a
+    /// head is some 250 bytes that would be copied at each step.
+    pub async fn handle<R>(&self, head: &Parts, body: &mut R) -> Response<Body>
     where
-        R: http_body::Body<Data = Bytes> + Send,
+        R: http_body::Body<Data = Bytes> + Send + Unpin,
         R::Error: Into<BoxError>,
     {
-        let (head, body) = request.into_parts();
-        let is_head = head.method == Verb::HEAD;
         let answer = self.answer(head, body).await;
-        if is_head { without_body(answer) } else { answer }
+        if head.method == Verb::HEAD { without_body(answer) } else { answer }
     }
 
-    async fn answer<R>(&self, head: Parts, body: R) -> Response<Body>
+    async fn answer<R>(&self, head: &Parts, body: &mut R) -> Response<Body>
     where
-        R: http_body::Body<Data = Bytes> + Send,
+        R: http_body::Body<Data = Bytes> + Send + Unpin,
         R::Error: Into<BoxError>,
     {
         let (binding, values) = match self.router.find(&head.method, head.uri.path()) {
             Ok(found) => found,
-            Err(refusal) => return self.refuse(&refusal, None, &head),
+            Err(refusal) => return self.refuse(&refusal, None, head),
         };
         let method = &*binding.method;
-        let permit = match self.backend.authorize(method, &head).await {
+        let permit = match self.backend.authorize(method, head).await {
             Ok(permit) => permit,
-            Err(status) => return self.backend.refuse_status(&status, &head),
+            Err(status) => return self.backend.refuse_status(&status, head),
         };
-        let body = match self.read_body(binding, &head, body).await {
+        let body = match self.read_body(binding, head, body).await {
             Ok(body) => body,
-            Err(refusal) => return self.refuse(&refusal, Some(&permit), &head),
+            Err(refusal) => return self.refuse(&refusal, Some(&permit), head),
         };
         if method.raw {
             return self.backend.raw(method, permit, head, body).await;
         }
-        let message = match self.message(binding, &values, &head, &body) {
+        let message = match self.message(binding, &values, head, &body) {
             Ok(message) => message,
-            Err(refusal) => return self.refuse(&refusal, Some(&permit), &head),
+            Err(refusal) => return self.refuse(&refusal, Some(&permit), head),
         };
         // Boxed, so that the requests whose bytes go through need not carry its future with them.
-        match Box::pin(self.backend.unary(method, permit, &head, message.encode_to_vec().into())).await {
-            Ok(answer) => self.json(binding, answer, &head),
-            Err(status) => self.backend.refuse_status(&status, &head),
+        match Box::pin(self.backend.unary(method, permit, head, message.encode_to_vec().into())).await {
+            Ok(answer) => self.json(binding, answer, head),
+            Err(status) => self.backend.refuse_status(&status, head),
         }
     }
 
     /// The body where the binding takes one; elsewhere it is not even read.
-    async fn read_body<R>(&self, binding: &Binding, head: &Parts, body: R) -> Result<Bytes, Refusal>
+    async fn read_body<R>(&self, binding: &Binding, head: &Parts, body: &mut R) -> Result<Bytes, Refusal>
     where
-        R: http_body::Body<Data = Bytes> + Send,
+        R: http_body::Body<Data = Bytes> + Send + Unpin,
         R::Error: Into<BoxError>,
     {
         if binding.body == BodyRule::None {

@@ -81,13 +81,13 @@ impl rest::Backend for Backend {
         &self,
         method: &Method,
         admitted: Admitted,
-        head: request::Parts,
+        head: &request::Parts,
         body: Bytes,
     ) -> Response<Body> {
         if method.grpc_path.as_str() != RAW {
             return respond(Failure::internal("a raw method has no native handler"));
         }
-        match self.services.chat.native(&admitted, body, &head).await {
+        match self.services.chat.native(&admitted, body, head).await {
             Ok(answer) => answer.map(|body| body.map_err(Into::into).boxed_unsync()),
             Err(failure) => {
                 admitted.refused(|| failure.reason());

@@ -18,14 +18,13 @@ use tonic::Status;
 use tower::{Layer, Service};
 
 use crate::{
-    auth::{Authenticator, Source},
+    auth::Authenticator,
     chat::Arrivals,
     clock::SharedClock,
     domain::{
         audit::Action,
         caller::{AccountCell, Caller},
         key::Scope,
-        request_id::RequestId,
     },
     limits::{self, Place, RateLimiter, Rules},
     service::{
@@ -34,8 +33,9 @@ use crate::{
         auditor::{Attempt, Auditor},
         chat::{COMPLETIONS, EXPLAIN},
         failures,
+        visit::Visit,
     },
-    telemetry::{CallerSlot, LoggedCaller},
+    telemetry::LoggedCaller,
 };
 
 /// The package whose methods are guarded.
@@ -150,10 +150,11 @@ impl Guard {
                 "the request has more than one Authorization header: send one",
             ));
         }
-        let caller = self.authenticator.authenticate(credential, extensions.get::<Source>().copied()).await?;
-        fits(extensions.get::<Place>(), &caller)?;
-        if let Some(slot) = extensions.get::<CallerSlot>() {
-            slot.fill(LoggedCaller {
+        let visit = extensions.get::<Visit>();
+        let caller = self.authenticator.authenticate(credential, visit.map(|visit| visit.source)).await?;
+        if let Some(visit) = visit {
+            fits(&visit.place, &caller)?;
+            visit.log.fill(LoggedCaller {
                 account: caller.account().map(|account| account.id),
                 key: caller.key().cloned(),
                 token: caller.token().map(|token| token.id),
@@ -163,7 +164,7 @@ impl Guard {
         if requirement != Requirement::Scope(Scope::Chat) || path == EXPLAIN {
             Box::pin(self.limit(&caller)).await?;
         }
-        let request_id = extensions.get::<RequestId>().copied();
+        let request_id = visit.map(|visit| visit.id);
         if let Err(failure) = requirement.check(&caller) {
             if let Some(action) = action {
                 let attempt = Attempt::new(&caller, caller.actor(request_id), action);
@@ -213,10 +214,10 @@ impl Guard {
 }
 
 /// Whether there is room for one more request of the caller.
-fn fits(place: Option<&Place>, caller: &Caller) -> Result<(), Failure> {
+fn fits(place: &Place, caller: &Caller) -> Result<(), Failure> {
     let owner = caller.key_id().map(|key| key.0).or_else(|| caller.account().map(|account| account.id.0));
-    match place.zip(owner) {
-        Some((place, owner)) if !place.is_of(owner) => Err(Failure::new(
+    match owner {
+        Some(owner) if !place.is_of(owner) => Err(Failure::new(
             Reason::Overloaded,
             "the server is crowded, and more than an eighth of what it takes is yours already: try again in a second",
         )),

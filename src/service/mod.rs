@@ -13,6 +13,7 @@ mod failures;
 mod fields;
 pub mod guard;
 mod keys;
+mod number;
 mod openapi;
 mod page;
 mod reason;
@@ -20,6 +21,7 @@ mod revocations;
 pub mod status;
 mod tools;
 mod usage;
+mod visit;
 
 use std::sync::Arc;
 
@@ -47,6 +49,7 @@ pub use self::{
     openapi::{openapi, route_names},
     reason::Reason,
     status::Failure,
+    visit::Visit,
 };
 
 /// What the services work with.

@@ -17,7 +17,7 @@ use crate::{
         violation::{Violation, Violations},
     },
     limits::Requests,
-    service::Reason,
+    service::{Reason, number::number},
 };
 
 /// How long the sentence of a gRPC status, and again its fields together, may be, in bytes. Both travel as headers,
@@ -262,9 +262,12 @@ fn foreign(status: &Status) -> Reason {
 /// Where the limit of requests stands, as OpenAI says it.
 pub(super) fn request_headers(requests: Option<Requests>, headers: &mut HeaderMap) {
     let Some(requests) = requests else { return };
-    headers.insert(LIMIT, HeaderValue::from(requests.limit));
-    headers.insert(REMAINING, HeaderValue::from(requests.remaining));
-    let reset = HeaderValue::try_from(spoken(requests.reset)).expect("digits and units");
+    headers.insert(LIMIT, number(requests.limit));
+    headers.insert(REMAINING, number(requests.remaining));
+    let reset = match requests.reset.as_millis() {
+        0 => HeaderValue::from_static("0ms"),
+        _ => HeaderValue::try_from(spoken(requests.reset)).expect("digits and units"),
+    };
     headers.insert(RESET, reset);
 }
 

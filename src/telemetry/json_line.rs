@@ -154,13 +154,21 @@ impl fmt::Write for Escaped<'_> {
     }
 }
 
-fn escape(into: &mut String, text: &str) {
-    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    // Nearly all texts: looked at without an early exit, so that it is done with vectors.
-    if !text.bytes().fold(false, |found, byte| found | special(byte)) {
-        into.push_str(text);
-        return;
+/// Which bytes cannot stand in a JSON string as they are. A table: most texts are names and words of a few bytes.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        special[byte] = true;
+        byte += 1;
     }
+    special[b'"' as usize] = true;
+    special[b'\\' as usize] = true;
+    special
+};
+
+fn escape(into: &mut String, text: &str) {
+    let special = |byte: u8| SPECIAL[usize::from(byte)];
     let mut done = 0;
     for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| special(*byte)) {
         into.push_str(&text[done..at]);

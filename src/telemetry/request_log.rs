@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{Method, Uri};
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Hyphenated};
 
 use crate::{
     domain::{
@@ -126,21 +126,27 @@ impl Drop for RequestLog {
         let nobody = LoggedCaller::default();
         let caller = self.caller.0.get().unwrap_or(&nobody);
         let (key, method) = (caller.key.as_deref(), self.method.as_str());
+        // Where ids are spelt: a formatter would be asked for each.
+        let mut ids = [[0; Hyphenated::LENGTH]; 3];
+        let [account, key_id, token] = &mut ids;
+        let account = spelt(caller.account.map(|account| account.0), account);
+        let key_id = spelt(key.map(|key| key.id.0), key_id);
+        let token = spelt(caller.token, token);
         // Fields are the same at both levels; the macro wants the level as a constant.
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
-                    request_id = %self.id,
+                    request_id = self.id.as_str(),
                     method = &method[..method.len().min(METHOD_MAX)],
                     path = &*presentable(self.target.path()),
                     status = self.status,
                     protocol = self.protocol.as_str(),
                     // To the microsecond, which also makes it a short number.
                     duration_ms = self.began.elapsed().as_micros() as f64 / 1000.0,
-                    account = caller.account.map(tracing::field::display),
-                    key_id = key.map(|key| tracing::field::display(key.id)),
+                    account,
+                    key_id,
                     key_prefix = key.map(|key| key.prefix.as_str()),
-                    token = caller.token.map(tracing::field::display),
+                    token,
                     ended = word(self.ended),
                     "request"
                 )
@@ -148,6 +154,11 @@ impl Drop for RequestLog {
         }
         if is_probe(self.target.path()) { line!(debug) } else { line!(info) }
     }
+}
+
+/// An id as it is written.
+fn spelt(id: Option<Uuid>, into: &mut [u8; Hyphenated::LENGTH]) -> Option<&str> {
+    id.map(|id| &*id.hyphenated().encode_lower(into))
 }
 
 fn word(ended: Ended) -> &'static str {

@@ -6,6 +6,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -25,9 +26,10 @@ pin_project! {
     pub(super) struct ProviderBody<B> {
         #[pin]
         inner: B,
+        // There once something had to be waited for: most answers in one piece come with their heads.
         #[pin]
-        step: Sleep,
-        upstream: String,
+        step: Option<Sleep>,
+        upstream: Arc<str>,
         idle_timeout: Duration,
         // Whether something came within this step, and how many have passed in which nothing did.
         heard: bool,
@@ -38,11 +40,11 @@ pin_project! {
 
 impl<B> ProviderBody<B> {
     /// Watches over `inner`, the answer of the upstream of this name.
-    pub(super) fn new(inner: B, upstream: &str, idle_timeout: Duration) -> Self {
+    pub(super) fn new(inner: B, upstream: &Arc<str>, idle_timeout: Duration) -> Self {
         Self {
             inner,
-            step: tokio::time::sleep(idle_timeout / STEPS),
-            upstream: upstream.to_owned(),
+            step: None,
+            upstream: Arc::clone(upstream),
             idle_timeout,
             heard: false,
             silent: 0,
@@ -87,11 +89,17 @@ where
                 Poll::Pending => break,
             }
         }
+        let step = *this.idle_timeout / STEPS;
         while *this.silent < STEPS {
-            ready!(this.step.as_mut().poll(context));
-            *this.silent = if *this.heard { 0 } else { *this.silent + 1 };
-            *this.heard = false;
-            this.step.as_mut().reset(Instant::now() + *this.idle_timeout / STEPS);
+            match this.step.as_mut().as_pin_mut() {
+                Some(mut timer) => {
+                    ready!(timer.as_mut().poll(context));
+                    *this.silent = if *this.heard { 0 } else { *this.silent + 1 };
+                    *this.heard = false;
+                    timer.reset(Instant::now() + step);
+                }
+                None => this.step.set(Some(tokio::time::sleep(step))),
+            }
         }
         *this.over = true;
         let what = format!(
@@ -125,7 +133,7 @@ mod tests {
     ) -> (mpsc::Sender<Piece>, Pin<Box<ProviderBody<impl Body<Data = Bytes, Error = std::io::Error>>>>) {
         let (sender, receiver) = mpsc::channel(4);
         let stream = tokio_stream::wrappers::ReceiverStream::new(receiver).fuse();
-        (sender, Box::pin(ProviderBody::new(StreamBody::new(stream), "openai", idle)))
+        (sender, Box::pin(ProviderBody::new(StreamBody::new(stream), &"openai".into(), idle)))
     }
 
     fn data(text: &'static str) -> Piece {

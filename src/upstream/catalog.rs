@@ -71,7 +71,7 @@ impl Catalog {
 
     /// The upstream of this name; `None` where none is configured.
     pub fn upstream(&self, name: &str) -> Option<&Arc<Upstream>> {
-        self.upstreams.iter().find(|upstream| upstream.name == name)
+        self.upstreams.iter().find(|upstream| upstream.name() == name)
     }
 
     /// Where a request for `model` goes. Without a model that is the demo while no upstream is configured.
@@ -88,7 +88,7 @@ impl Catalog {
             if prefix == "orqen" {
                 return self.demo.clone().filter(|_| model == DEMO_MODEL).map(as_written);
             }
-            if let Some(upstream) = self.upstreams.iter().find(|upstream| upstream.name == prefix) {
+            if let Some(upstream) = self.upstreams.iter().find(|upstream| upstream.name() == prefix) {
                 let served = !rest.is_empty() && (upstream.models.is_empty() || upstream.serves(rest));
                 return served
                     .then(|| Route { upstream: Arc::clone(upstream), model: Some(rest.to_owned()) });

@@ -4,7 +4,7 @@
 //! did not come about, or a 429 or 503 that asks for a short wait, each once. A connection that broke once the
 //! request was on it is not retried: the provider may have worked, and charged, for it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -67,7 +67,7 @@ impl UpstreamClient {
 }
 
 struct Call<'a> {
-    name: &'a str,
+    name: &'a Arc<str>,
     endpoint: &'a Endpoint,
     clock: &'a SharedClock,
 }
@@ -82,13 +82,13 @@ impl Call<'_> {
         loop {
             match self.attempt(body, headers()).await {
                 Err(Attempt::NotConnected(error)) if may_reconnect => {
-                    tracing::debug!(upstream = self.name, %error, "connecting once more");
+                    tracing::debug!(upstream = &**self.name, %error, "connecting once more");
                     may_reconnect = false;
                 }
                 Err(Attempt::NotConnected(error) | Attempt::Failed(error)) => return Err(error),
                 Ok(response) => match self.wait_asked_for(&response).filter(|_| may_repeat) {
                     Some(wait) => {
-                        tracing::debug!(upstream = self.name, status = %response.status(), ?wait, "asked to wait");
+                        tracing::debug!(upstream = &**self.name, status = %response.status(), ?wait, "asked to wait");
                         may_repeat = false;
                         drop(response);
                         tokio::time::sleep(wait).await;
@@ -145,7 +145,7 @@ impl Call<'_> {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Box::pin(self.log_refusal(parts.status, body)).await;
                 Err(UpstreamError::CredentialRejected {
-                    upstream: self.name.to_owned(),
+                    upstream: self.name.to_string(),
                     status: parts.status.as_u16(),
                 })
             }
@@ -165,7 +165,7 @@ impl Call<'_> {
         let credential =
             self.endpoint.credential.as_ref().map(|credential| credential.secret.expose_secret());
         tracing::warn!(
-            upstream = self.name,
+            upstream = &**self.name,
             status = status.as_u16(),
             answer = redacted(&String::from_utf8_lossy(&text), credential),
             "the upstream refused Orqen's credential: check `api_key_env` or `api_key_file`, and the key's rights"
@@ -179,7 +179,7 @@ impl Call<'_> {
             // Where to is for the operator: agents need not know the provider's addresses.
             Some(base) => {
                 tracing::warn!(
-                    upstream = name,
+                    upstream = &**name,
                     base_url = shown(&base),
                     "the upstream redirects: set its base_url to this"
                 );

@@ -4,7 +4,7 @@
 //! be a third that the crate does not know. The credential is held twice, as a secret (to find it again in what a
 //! provider echoes) and as the header it is sent in, marked sensitive; neither shows in `Debug`.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 use secrecy::SecretString;
@@ -15,7 +15,7 @@ use crate::domain::chat_request::ToolMember;
 /// A provider, or the demo model.
 #[derive(Debug)]
 pub struct Upstream {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) tool_members: Vec<ToolMember>,
     /// The names it serves; empty: those with its prefix only.
     pub(super) models: Vec<ModelPattern>,
@@ -44,6 +44,11 @@ impl Upstream {
 
     /// Its name in the configuration; `orqen` for the demo.
     pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same, for whoever keeps it.
+    pub fn shared_name(&self) -> &Arc<str> {
         &self.name
     }
 

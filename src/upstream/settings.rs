@@ -94,7 +94,7 @@ pub(super) fn upstream(
         listing: Listing::default(),
     };
     Ok(Upstream {
-        name: settings.name.clone(),
+        name: settings.name.as_str().into(),
         tool_members: tool_members(settings).map_err(|problem| invalid("tool_members", problem))?,
         models: patterns(&settings.models).map_err(|problem| invalid("models", problem))?,
         tells_usage: settings.stream_usage,

@@ -1,6 +1,8 @@
 //! The record of a request that is under way: a value that travels with the request, so that there is exactly
 //! one record however it ends, also when nobody says how.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::UsageRecorder;
@@ -37,21 +39,22 @@ pub struct Spared {
 #[must_use = "dropped at once, it says that the client hung up"]
 pub struct Pending {
     recorder: UsageRecorder,
-    /// There until it is handed to the recorder.
-    open: Option<Open>,
+    /// There until it is handed to the recorder. Boxed, since it moves with its request from one step to the next.
+    open: Option<Box<Open>>,
 }
 
+/// A record, and what is known beside it.
 #[derive(Debug)]
-struct Open {
-    record: Record,
-    spared: Spared,
+pub(super) struct Open {
+    pub(super) record: Record,
+    pub(super) spared: Spared,
     sent: Option<DateTime<Utc>>,
 }
 
 impl Pending {
     pub(super) fn new(recorder: UsageRecorder, record: Record) -> Self {
         let open = Open { record, spared: Spared::default(), sent: None };
-        Self { recorder, open: Some(open) }
+        Self { recorder, open: Some(Box::new(open)) }
     }
 
     /// Notes that all of the request is there, and begins to measure: until then the time was the client's.
@@ -83,8 +86,9 @@ impl Pending {
     }
 
     /// Notes which upstream serves it.
-    pub fn upstream(&mut self, name: &str) {
-        self.note(|record| record.upstream = Some(cut(name)));
+    pub fn upstream(&mut self, name: &Arc<str>) {
+        let fits = name.len() <= TEXT_MAX;
+        self.note(|record| record.upstream = Some(if fits { Arc::clone(name) } else { cut(name).into() }));
     }
 
     /// Notes what became of the tools.
@@ -124,10 +128,10 @@ impl Pending {
 
     /// Notes that a piece of the answer came; the first is the first byte.
     pub fn piece(&mut self) {
-        if let Some(Open { record, .. }) = &mut self.open
-            && record.latency.first_byte_us.is_none()
+        if let Some(open) = &mut self.open
+            && open.record.latency.first_byte_us.is_none()
         {
-            record.latency.first_byte_us = Some(micros(record.at, self.recorder.now()));
+            open.record.latency.first_byte_us = Some(micros(open.record.at, self.recorder.now()));
         }
     }
 
@@ -162,15 +166,15 @@ impl Pending {
     }
 
     fn settle(&mut self, ended: Ended, status: Option<u16>) {
-        let Some(Open { mut record, spared, sent }) = self.open.take() else { return };
-        let now = self.recorder.now();
+        let Some(mut open) = self.open.take() else { return };
+        let (record, sent, now) = (&mut open.record, open.sent, self.recorder.now());
         let total_us = micros(record.at, now);
         let upstream_us = sent.map(|sent| micros(sent, now).min(total_us));
         record.latency =
             Latency { total_us, upstream_us, own_us: total_us - upstream_us.unwrap_or(0), ..record.latency };
         record.ended = ended;
         record.status = record.status.or(status);
-        self.recorder.record(record, spared);
+        self.recorder.record(open);
     }
 }
 

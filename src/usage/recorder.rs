@@ -14,7 +14,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
-use super::{Bounds, Pending, Spared};
+use super::{Bounds, Pending, Spared, pending::Open};
 use crate::{
     clock::SharedClock,
     domain::{chat_request::ToolSet, key::Generation, usage::Record},
@@ -23,9 +23,12 @@ use crate::{
 /// How many secrets' times of last use may wait. Beyond it a time is left out: the next use says it again.
 pub(super) const WAITING_SECRETS: usize = 65_536;
 
-/// Takes the records of all requests. Clones share one queue.
+/// Takes the records of all requests. Clones are one and the same: each request has one.
 #[derive(Debug, Clone)]
-pub struct UsageRecorder {
+pub struct UsageRecorder(Arc<Recording>);
+
+#[derive(Debug)]
+struct Recording {
     queue: mpsc::Sender<Queued>,
     shared: Arc<Shared>,
     clock: SharedClock,
@@ -45,8 +48,7 @@ pub(super) struct Shared {
 /// A record on its way to the writer. Its bytes are given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Queued {
-    pub(super) record: Record,
-    pub(super) spared: Spared,
+    pub(super) open: Box<Open>,
     _charge: Option<Charge>,
 }
 
@@ -68,7 +70,7 @@ impl UsageRecorder {
             uncounted: AtomicU64::new(0),
             used: Mutex::default(),
         });
-        (Self { queue, shared: Arc::clone(&shared), clock }, receiver, shared)
+        (Self(Arc::new(Recording { queue, shared: Arc::clone(&shared), clock })), receiver, shared)
     }
 
     /// The record of a request that has just been let in, `Record::begun`; it is written however the request ends.
@@ -77,14 +79,18 @@ impl UsageRecorder {
     }
 
     /// Takes a record, or counts it as dropped when too many wait.
-    pub(super) fn record(&self, record: Record, mut spared: Spared) {
-        let charge = Charge::take(&self.shared, spared.held());
-        if charge.is_none() {
-            spared = Spared::default();
-            self.shared.uncounted(1);
+    pub(super) fn record(&self, mut open: Box<Open>) {
+        let Recording { queue, shared, .. } = &*self.0;
+        let mut charge = None;
+        if !open.spared.is_empty() {
+            charge = Charge::take(shared, open.spared.held());
+            if charge.is_none() {
+                open.spared = Spared::default();
+                shared.uncounted(1);
+            }
         }
-        if self.queue.try_send(Queued { record, spared, _charge: charge }).is_err() {
-            self.shared.dropped(1);
+        if queue.try_send(Queued { open, _charge: charge }).is_err() {
+            shared.dropped(1);
         }
     }
 
@@ -92,7 +98,7 @@ impl UsageRecorder {
     /// second for each secret.
     pub fn used(&self, secret: Generation, at: DateTime<Utc>) {
         // Held for the time of one look-up, by the writer for the time of a swap.
-        let mut used = self.shared.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.0.shared.used.lock().unwrap_or_else(PoisonError::into_inner);
         if used.len() < WAITING_SECRETS || used.contains_key(&secret) {
             let latest = used.entry(secret).or_insert(at);
             *latest = at.max(*latest);
@@ -100,29 +106,29 @@ impl UsageRecorder {
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
+        self.0.clock.now()
     }
 
     /// How many records wait for the writer, and how many may.
     pub fn waiting(&self) -> (usize, usize) {
-        let most = self.queue.max_capacity();
-        (most - self.queue.capacity(), most)
+        let most = self.0.queue.max_capacity();
+        (most - self.0.queue.capacity(), most)
     }
 
     /// How many records were lost since the start, with what they add to the sums: the queue was full, the writer
     /// had stopped, or the store could not be written to before the stop.
     pub fn dropped(&self) -> u64 {
-        self.shared.dropped.load(Ordering::Relaxed)
+        self.0.shared.dropped.load(Ordering::Relaxed)
     }
 
     /// How many records are in the sums alone, since too many waited for the store.
     pub fn unlisted(&self) -> u64 {
-        self.shared.unlisted.load(Ordering::Relaxed)
+        self.0.shared.unlisted.load(Ordering::Relaxed)
     }
 
     /// How many records were kept without the tokens of their removed tools.
     pub fn uncounted(&self) -> u64 {
-        self.shared.uncounted.load(Ordering::Relaxed)
+        self.0.shared.uncounted.load(Ordering::Relaxed)
     }
 }
 

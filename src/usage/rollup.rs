@@ -3,9 +3,10 @@
 //! However many requests come while the store is away, their sums take the memory of their keys only, which is
 //! what lets the writer wait for it. Records are kept up to a bound, and beyond it are in the sums alone.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use foldhash::HashMap;
 use uuid::Uuid;
 
 use super::recorder::WAITING_SECRETS;
@@ -47,8 +48,8 @@ impl Rollup {
             number: 0,
             most_records,
             records: Vec::new(),
-            totals: HashMap::new(),
-            used: HashMap::new(),
+            totals: HashMap::default(),
+            used: HashMap::default(),
         }
     }
 

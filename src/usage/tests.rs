@@ -38,6 +38,7 @@ fn noon() -> DateTime<Utc> {
 }
 
 const PACE: Pace = Pace {
+    gather: Duration::from_millis(1),
     write: Duration::from_millis(5),
     pause: Duration::from_millis(5),
     touch: Duration::from_millis(100),
@@ -418,7 +419,7 @@ async fn a_record_says_what_was_noted_and_its_latencies_add_up() {
     request.asked(Some(&"m".repeat(300)), true);
     request.session("s");
     request.policy(3);
-    request.upstream("openai");
+    request.upstream(&"openai".into());
     let [by_lists, by_pruning, slimmed] = [WEATHER, EMPTY, WORDY].map(|json| ToolSet::of(&[json]));
     request.tools(tally());
     request.spared(Spared { by_lists, by_pruning, slimmed });
@@ -436,7 +437,8 @@ async fn a_record_says_what_was_noted_and_its_latencies_add_up() {
     books.stop().await;
 
     let record = books.ledger.records().remove(0);
-    let texts = [&record.model, &record.session, &record.upstream].map(|text| text.as_deref().unwrap());
+    let texts =
+        [record.model.as_deref(), record.session.as_deref(), record.upstream.as_deref()].map(Option::unwrap);
     assert_eq!(texts, ["m".repeat(256).as_str(), "s", "openai"]);
     let latency = Latency { total_us: 1_105, upstream_us: Some(1_100), own_us: 5, first_byte_us: Some(105) };
     assert_eq!(record.latency, latency);

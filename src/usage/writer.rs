@@ -33,6 +33,8 @@ const LAST_ATTEMPTS: u32 = 5;
 /// When the writer does what. Its own type so that tests need not wait for it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
+    /// How long records are let come before they are taken: taking each by itself would wake this task for every request.
+    pub(super) gather: Duration,
     /// How long a record waits at most before it is written: a killed process may lose 250 ms, in which its tokens are
     /// counted and the write itself is done as well.
     pub(super) write: Duration,
@@ -47,6 +49,7 @@ pub(super) struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
+            gather: Duration::from_millis(10),
             // At 200 ms a kill lost up to 220 ms on a machine that did nothing else. A write of so few records takes
             // a millisecond or two.
             write: Duration::from_millis(100),
@@ -78,6 +81,7 @@ pub struct UsageWriter<S> {
     waiting: usize,
     /// Writes that failed since the last that did not.
     failures: u32,
+    take_at: Instant,
     write_at: Instant,
     touch_at: Instant,
 }
@@ -112,6 +116,7 @@ impl<S> UsageWriter<S> {
             failed: None,
             waiting: 0,
             failures: 0,
+            take_at: now,
             write_at: now,
             touch_at: now,
         }
@@ -137,10 +142,13 @@ where
         loop {
             tokio::select! {
                 () = cancellation.cancelled() => break,
-                number = self.queue.recv_many(&mut taken, BULK), if counting.is_none() => {
+                number = gathered(&mut self.queue, &mut taken, self.take_at), if counting.is_none() => {
                     if number == 0 {
                         break;
                     }
+                    // A full bulk is followed by the next at once.
+                    let full = number == BULK;
+                    self.take_at = Instant::now() + if full { Duration::ZERO } else { self.pace.gather };
                     counting = self.count(std::mem::take(&mut taken));
                 }
                 tokens = counted(&mut counting) => self.add_up(counting.take(), tokens),
@@ -156,12 +164,12 @@ where
 
     /// Has the tokens of some records counted; adds them up at once where there is nothing to count.
     fn count(&mut self, mut records: Vec<Queued>) -> Option<Counting> {
-        let spared: Vec<Spared> =
-            records.iter_mut().map(|queued| std::mem::take(&mut queued.spared)).collect();
-        if spared.iter().all(Spared::is_empty) {
-            records.into_iter().for_each(|queued| self.add(queued.record));
+        if records.iter().all(|queued| queued.open.spared.is_empty()) {
+            records.into_iter().for_each(|queued| self.add(queued.open.record));
             return None;
         }
+        let spared: Vec<Spared> =
+            records.iter_mut().map(|queued| std::mem::take(&mut queued.open.spared)).collect();
         let tokenizer = Arc::clone(&self.tokenizer);
         let tokens =
             tokio::task::spawn_blocking(move || spared.iter().map(|one| saved(&tokenizer, one)).collect());
@@ -178,12 +186,12 @@ where
         });
         for (queued, counted) in records.into_iter().zip(tokens) {
             // Of a record there are those that were known, or those that were to be counted.
-            let known = queued.record.saved;
+            let known = queued.open.record.saved;
             let saved = Saved {
                 pruning: known.pruning.saturating_add(counted.pruning),
                 lists: known.lists.saturating_add(counted.lists),
             };
-            self.add(Record { saved, ..queued.record });
+            self.add(Record { saved, ..queued.open.record });
         }
     }
 
@@ -303,6 +311,14 @@ fn flattened<E: std::fmt::Display>(outcome: std::thread::Result<Result<(), E>>) 
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
         Err(_) => Err(PANICKED.to_owned()),
     }
+}
+
+/// What has come by this time and after it, as soon as there is something; 0 when nothing comes any more.
+async fn gathered(queue: &mut mpsc::Receiver<Queued>, into: &mut Vec<Queued>, at: Instant) -> usize {
+    if Instant::now() < at {
+        tokio::time::sleep_until(at).await;
+    }
+    queue.recv_many(into, BULK).await
 }
 
 /// The tokens of what is being counted, `None` when the count panicked; waits for ever while there is nothing.

@@ -1,5 +1,7 @@
 //! The record of one chat request.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
@@ -136,7 +138,7 @@ pub struct Record {
     /// The model as the client asked for it, at most 256 bytes.
     pub model: Option<String>,
     /// The upstream that served it.
-    pub upstream: Option<String>,
+    pub upstream: Option<Arc<str>>,
     /// Whether a streamed answer was asked for.
     pub streamed: bool,
     /// The HTTP status that the client was told; `None` when it left before that.

@@ -62,7 +62,7 @@ async fn permission_comes_before_the_body() {
     for uri in ["/v1/keys", "/v1/chat/completions"] {
         let request =
             Request::post(uri).header("content-type", "text/plain").header("content-length", "99999999");
-        let answer = rest.transcoder.handle(request.body(Untouchable).unwrap()).await;
+        let answer = rest.handle(request.body(Untouchable).unwrap()).await;
         assert_eq!(answer.status(), 401);
     }
     assert_eq!(rest.path_called(), None);
@@ -73,7 +73,7 @@ async fn bodies_that_no_rule_takes_are_not_read() {
     let rest = Rest::orqen();
     for (verb, uri) in [("GET", "/v1/keys"), ("DELETE", "/v1/keys/a"), ("HEAD", "/v1/models")] {
         let request = Request::builder().method(verb).uri(uri).header("content-type", "text/plain");
-        assert_eq!(rest.transcoder.handle(request.body(Untouchable).unwrap()).await.status(), 200);
+        assert_eq!(rest.handle(request.body(Untouchable).unwrap()).await.status(), 200);
     }
 }
 
@@ -130,7 +130,7 @@ async fn size_is_bounded_by_declaration_and_by_count() {
     let small = Options { account_body: 20, chat_body: 30, ..options("orqen.v1") };
     let rest = Rest::over(&POOL, small);
     let request = Request::post("/v1/keys").header("content-length", "21").body(Untouchable).unwrap();
-    assert_eq!(rest.transcoder.handle(request).await.status(), 413);
+    assert_eq!(rest.handle(request).await.status(), 413);
     // The length of what comes counts, whatever was declared.
     for (frames, status) in [
         (vec![r#"{"name""#, r#":"abc""#, "}      "], 200),
@@ -141,7 +141,7 @@ async fn size_is_bounded_by_declaration_and_by_count() {
         let end = http_body_util::StreamBody::new(futures_util::stream::iter(
             frames.into_iter().map(|text| Ok::<_, std::io::Error>(Frame::data(Bytes::from(text)))),
         ));
-        assert_eq!(rest.transcoder.handle(request.body(end).unwrap()).await.status(), status);
+        assert_eq!(rest.handle(request.body(end).unwrap()).await.status(), status);
     }
     assert_eq!(rest.called::<v1::CreateKeyRequest>().name, "abc");
     let answer = with_headers(&rest, "/v1/chat/completions", &[], "123456789012345678901234567890").await;
@@ -154,10 +154,10 @@ async fn size_is_bounded_by_declaration_and_by_count() {
 async fn slow_and_broken_bodies_end() {
     let rest = Rest::over(&POOL, Options { body_timeout: Duration::from_millis(20), ..options("orqen.v1") });
     let slow = Request::post("/v1/keys").body(Trickle(vec!["{"], None)).unwrap();
-    assert_eq!(rest.transcoder.handle(slow).await.status(), 408);
+    assert_eq!(rest.handle(slow).await.status(), 408);
     let error = std::io::Error::other("connection reset");
     let broken = Request::post("/v1/keys").body(Trickle(vec!["{", "}"], Some(error))).unwrap();
-    assert_eq!(rest.transcoder.handle(broken).await.status(), 400);
+    assert_eq!(rest.handle(broken).await.status(), 400);
     assert_eq!(rest.path_called(), None);
 }
 

@@ -61,7 +61,7 @@ impl Backend for Arc<Scripted> {
         self.answer.lock().unwrap().clone().unwrap_or_else(|| Ok(UnaryAnswer::default()))
     }
 
-    async fn raw(&self, method: &Method, (): (), _head: Parts, body: Bytes) -> Response<Body> {
+    async fn raw(&self, method: &Method, (): (), _head: &Parts, body: Bytes) -> Response<Body> {
         self.calls.lock().unwrap().push((method.grpc_path.clone(), body.clone()));
         full(StatusCode::OK, body)
     }
@@ -138,8 +138,18 @@ impl Rest {
         *self.backend.answer.lock().unwrap() = Some(Ok(UnaryAnswer { message, ..UnaryAnswer::default() }));
     }
 
+    async fn handle<R>(&self, request: Request<R>) -> Response<Body>
+    where
+        R: http_body::Body<Data = Bytes> + Send,
+        R::Error: Into<crate::rest::BoxError>,
+    {
+        let (head, body) = request.into_parts();
+        let mut body = std::pin::pin!(body);
+        self.transcoder.handle(&head, &mut body).await
+    }
+
     async fn send(&self, request: Request<impl Into<Bytes>>) -> Answer {
-        let response = self.transcoder.handle(request.map(|body| Full::new(body.into()))).await;
+        let response = self.handle(request.map(|body| Full::new(body.into()))).await;
         let (head, body) = response.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         Answer { status: head.status.as_u16(), headers: head.headers, text }

@@ -132,5 +132,5 @@ async fn literal_goes_before_variable_and_allow_is_the_sum() {
 fn answers_can_be_awaited_on_any_thread() {
     fn sendable<T: Send>(_: T) {}
     let rest = Rest::orqen();
-    sendable(rest.transcoder.handle(Request::new(http_body_util::Full::new(bytes::Bytes::new()))));
+    sendable(rest.handle(Request::new(http_body_util::Full::new(bytes::Bytes::new()))));
 }

@@ -22,6 +22,7 @@ use crate::{
     service::{
         Failure, Parts, Reason,
         admitted::{Admitted, admitted, caller},
+        number::number,
         status::request_headers,
     },
 };
@@ -101,11 +102,11 @@ fn descriptor(name: &str) -> MessageDescriptor {
 
 /// What became of the tools, for the client to see.
 fn tool_headers(tally: &ToolTally, pruned: Pruned, headers: &mut HeaderMap) {
-    headers.insert(INPUT, HeaderValue::from(tally.input));
-    headers.insert(DENIED, HeaderValue::from(tally.denied));
-    headers.insert(OUTPUT, HeaderValue::from(tally.output));
+    headers.insert(INPUT, number(tally.input));
+    headers.insert(DENIED, number(tally.denied));
+    headers.insert(OUTPUT, number(tally.output));
     if tally.would_deny > 0 {
-        headers.insert(WOULD_DENY, HeaderValue::from(tally.would_deny));
+        headers.insert(WOULD_DENY, number(tally.would_deny));
     }
     let Some(routing) = pruned.routing else { return };
     headers.insert(ROUTING, HeaderValue::from_static(routing.as_str()));

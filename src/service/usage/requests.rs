@@ -118,7 +118,7 @@ fn message(record: Record) -> v1::RequestRecord {
         key_id: record.key_id.map(|id| id.to_string()),
         generation: record.generation,
         model: record.model,
-        upstream: record.upstream,
+        upstream: record.upstream.map(|name| name.to_string()),
         streamed: record.streamed,
         status: record.status.map(i32::from),
         ended: ended.into(),

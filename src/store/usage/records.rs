@@ -168,7 +168,7 @@ pub(super) fn record_from_row(row: Model) -> Record {
         policy_revision: row.policy_revision,
         session: row.session,
         model: row.model,
-        upstream: row.upstream,
+        upstream: row.upstream.map(Into::into),
         streamed: row.streamed,
         status: row.status.and_then(|status| u16::try_from(status).ok()),
         ended: Ended::from_stored(&row.ended),

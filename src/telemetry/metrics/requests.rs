@@ -1,6 +1,8 @@
 //! Chat requests, from their records. The upstream's name is the only label that is not a word of ours, and it comes
 //! from the configuration; the model is none, since clients write it.
 
+use std::sync::{Mutex, PoisonError};
+
 use prometheus_client::{
     metrics::{
         counter::Counter,
@@ -11,12 +13,15 @@ use prometheus_client::{
 };
 
 use super::class;
-use crate::domain::usage::{Record, Routing};
+use crate::domain::usage::{Ended, Record, Routing};
 
 /// Seconds of our own work: from what a request without tools takes to what nobody should ever see.
 const OWN: [f64; 14] = [5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 0.01, 0.025, 0.1, 0.5, 2.5];
 /// Seconds of a provider's work; up to the time that it is given by default.
 const UPSTREAM: [f64; 14] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0];
+
+/// How tools may have been compared.
+const ROUTINGS: [Routing; 3] = [Routing::Keyword, Routing::Semantic, Routing::Limit];
 
 const LISTS: &str = "lists";
 const PRUNING: &str = "pruning";
@@ -34,13 +39,65 @@ impl MetricConstructor<Histogram> for UpstreamTimes {
     }
 }
 
+/// Members of a family that were used before, found by a look at each: there are few, and a record asks for three of them,
+/// each of which would else be looked up by a hash of labels made for it.
+#[derive(Debug)]
+struct Known<L, M>(Mutex<Vec<(L, M)>>);
+
+impl<L, M> Default for Known<L, M> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<L, M: Clone> Known<L, M> {
+    fn find(&self, is: impl Fn(&L) -> bool, new: impl FnOnce() -> (L, M)) -> M {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, member)) = known.iter().find(|(labels, _)| is(labels)) {
+            return member.clone();
+        }
+        let new = new();
+        let member = new.1.clone();
+        known.push(new);
+        member
+    }
+}
+
+/// What requests are counted by.
+#[derive(Debug)]
+struct Fate {
+    ended: Ended,
+    class: &'static str,
+    streamed: bool,
+    upstream: String,
+}
+
+/// Times by upstream.
+#[derive(Debug)]
+struct Times {
+    family: Family<ByUpstream, Histogram, UpstreamTimes>,
+    known: Known<String, Histogram>,
+}
+
+impl Times {
+    fn observe(&self, upstream: &str, micros: Option<i64>) {
+        let Some(micros) = micros else { return };
+        let new = || {
+            let histogram = self.family.get_or_create_owned(&[("upstream", upstream.to_owned())]);
+            (upstream.to_owned(), histogram)
+        };
+        self.known.find(|known| known == upstream, new).observe(seconds(micros));
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Requests {
     requests: Family<[(&'static str, String); 4], Counter>,
+    known: Known<Fate, Counter>,
     own: Histogram,
-    upstream: Family<ByUpstream, Histogram, UpstreamTimes>,
-    first_byte: Family<ByUpstream, Histogram, UpstreamTimes>,
-    selections: Family<Labels<1>, Counter>,
+    upstream: Times,
+    first_byte: Times,
+    selections: [Counter; ROUTINGS.len()],
     received: Counter,
     forwarded: Counter,
     removed: [Counter; 2],
@@ -55,13 +112,16 @@ pub(super) struct Requests {
 
 impl Requests {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let times = || Family::new_with_constructor(UpstreamTimes);
+        let times = || Times { family: Family::new_with_constructor(UpstreamTimes), known: Known::default() };
+        let selections = Family::<Labels<1>, Counter>::default();
         let new = Self {
             requests: Family::default(),
+            known: Known::default(),
             own: Histogram::new(OWN),
             upstream: times(),
             first_byte: times(),
-            selections: Family::default(),
+            selections: ROUTINGS
+                .map(|routing| selections.get_or_create_owned(&[("routing", routing.as_str())])),
             removed: by_cause(registry, "tools_removed", "Tools taken out of requests, by what took them"),
             saved: by_cause(registry, "tokens_saved", "Tokens of the definitions that were taken out"),
             received: counter(registry, "tools_received", "Tools in requests as they came"),
@@ -77,35 +137,26 @@ impl Requests {
             ),
             cached: counter(registry, "cached_tokens", "Those of the prompt tokens from an upstream's cache"),
         };
-        for routing in [Routing::Keyword, Routing::Semantic, Routing::Limit] {
-            let _ = new.selections.get_or_create_owned(&[("routing", routing.as_str())]);
-        }
-        let mut add = |name: &str, help: &str, family: Family<ByUpstream, Histogram, UpstreamTimes>| {
-            registry.register(name, help, family);
-        };
-        add("upstream_duration_seconds", "From sending to the answer's last byte", new.upstream.clone());
+        let help = "From sending to the answer's last byte";
+        registry.register("upstream_duration_seconds", help, new.upstream.family.clone());
         let help = "From a request's arrival to the answer's first byte";
-        add("time_to_first_byte_seconds", help, new.first_byte.clone());
+        registry.register("time_to_first_byte_seconds", help, new.first_byte.family.clone());
         let help = "Orqen's own part of a request's time, without the upstream's";
         registry.register("own_duration_seconds", help, new.own.clone());
         let help = "Chat requests by how they ended, the status that the client was told, and upstream";
         registry.register("requests", help, new.requests.clone());
         let help = "Requests with tools by how these were compared with the conversation";
-        registry.register("tool_selections", help, new.selections.clone());
+        registry.register("tool_selections", help, selections);
         new
     }
 
     pub(super) fn add(&self, record: &Record) {
         let upstream = record.upstream.as_deref().unwrap_or("none");
-        let streamed = if record.streamed { "true" } else { "false" };
-        let labels = [
-            ("outcome", record.ended.as_str().to_owned()),
-            ("status", class(record.status.unwrap_or_default()).to_owned()),
-            ("streamed", streamed.to_owned()),
-            ("upstream", upstream.to_owned()),
-        ];
-        self.requests.get_or_create_owned(&labels).inc();
-        self.times(record, &[("upstream", upstream.to_owned())]);
+        self.alike(record, upstream).inc();
+        let latency = record.latency;
+        self.own.observe(seconds(latency.own_us));
+        self.upstream.observe(upstream, latency.upstream_us);
+        self.first_byte.observe(upstream, latency.first_byte_us);
         self.tools(record);
         for (counter, tokens) in [
             (&self.saved[0], Some(record.saved.lists)),
@@ -118,15 +169,27 @@ impl Requests {
         }
     }
 
-    fn times(&self, record: &Record, upstream: &ByUpstream) {
-        let latency = record.latency;
-        self.own.observe(seconds(latency.own_us));
-        if let Some(time) = latency.upstream_us {
-            self.upstream.get_or_create_owned(upstream).observe(seconds(time));
-        }
-        if let Some(time) = latency.first_byte_us {
-            self.first_byte.get_or_create_owned(upstream).observe(seconds(time));
-        }
+    /// The counter of requests like this one.
+    fn alike(&self, record: &Record, upstream: &str) -> Counter {
+        let (ended, class, streamed) =
+            (record.ended, class(record.status.unwrap_or_default()), record.streamed);
+        let is = |fate: &Fate| {
+            fate.ended == ended
+                && fate.streamed == streamed
+                && fate.class == class
+                && fate.upstream == upstream
+        };
+        let new = || {
+            let labels = [
+                ("outcome", ended.as_str().to_owned()),
+                ("status", class.to_owned()),
+                ("streamed", streamed.to_string()),
+                ("upstream", upstream.to_owned()),
+            ];
+            let fate = Fate { ended, class, streamed, upstream: upstream.to_owned() };
+            (fate, self.requests.get_or_create_owned(&labels))
+        };
+        self.known.find(is, new)
     }
 
     fn tools(&self, record: &Record) {
@@ -143,7 +206,10 @@ impl Requests {
             self.removed[1].inc_by(pruned.into());
         }
         if let Some(routing) = record.routing {
-            self.selections.get_or_create_owned(&[("routing", routing.as_str())]).inc();
+            let counters = ROUTINGS.iter().zip(&self.selections).filter(|(known, _)| **known == routing);
+            for (_, counter) in counters {
+                counter.inc();
+            }
         }
     }
 }

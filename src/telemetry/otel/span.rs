@@ -39,7 +39,7 @@ fn attributes(record: &Record, model: Option<&str>) -> Vec<KeyValue> {
     };
     let texts = [
         ("gen_ai.operation.name", Some("chat".to_owned())),
-        ("gen_ai.provider.name", record.upstream.clone()),
+        ("gen_ai.provider.name", record.upstream.as_deref().map(str::to_owned)),
         ("gen_ai.request.model", model.map(str::to_owned)),
         ("error.type", error),
         ("orqen.request.id", Some(record.id.as_str().to_owned())),
