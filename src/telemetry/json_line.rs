@@ -169,6 +169,10 @@ const SPECIAL: [bool; 256] = {
 
 fn escape(into: &mut String, text: &str) {
     let special = |byte: u8| SPECIAL[usize::from(byte)];
+    if !text.bytes().any(special) {
+        into.push_str(text);
+        return;
+    }
     let mut done = 0;
     for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| special(*byte)) {
         into.push_str(&text[done..at]);

@@ -18,6 +18,7 @@ use super::{
     body::ProviderBody,
     demo,
     endpoint::{Endpoint, Kind, Upstream},
+    gather::Gathered,
     headers,
     redact::redacted,
     response::{UpstreamError, UpstreamResponse},
@@ -155,7 +156,8 @@ impl Call<'_> {
             status => Ok(UpstreamResponse {
                 status,
                 headers: headers::returned(&parts.headers),
-                body: ProviderBody::new(body, self.name, self.endpoint.idle_timeout).boxed_unsync(),
+                body: Gathered::new(ProviderBody::new(body, self.name, self.endpoint.idle_timeout))
+                    .boxed_unsync(),
             }),
         }
     }

@@ -12,6 +12,7 @@ mod client;
 mod demo;
 mod embeddings;
 mod endpoint;
+mod gather;
 mod headers;
 mod models;
 mod pattern;

@@ -29,6 +29,9 @@ use tower::Service;
 /// How long a connection waits in the pool. Shorter than the 60 s after which common balancers close theirs, so
 /// that a request is seldom given one that is about to go.
 const POOL_IDLE: Duration = Duration::from_secs(45);
+/// How many connections wait in the pool. More than a busy moment leaves without work, so that none is closed that is about
+/// to be wanted; what a thousand streams leave behind when they end together is closed, and its memory given back.
+const POOL_SIZE: usize = 128;
 /// How often a silent TCP or HTTP/2 connection is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
@@ -58,6 +61,7 @@ impl Transport {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_SIZE)
             .http2_keep_alive_interval(KEEP_ALIVE)
             // Sends again what was queued on a pooled connection that turned out closed. It takes the request back
             // from hyper unwritten or not at all, so nothing can be billed twice; without it every provider that
