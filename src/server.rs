@@ -125,6 +125,8 @@ impl Server {
             let (socket, peer, place) = tokio::select! {
                 biased;
                 () = &mut stop => break,
+                // One that has ended keeps its memory until somebody has seen its end.
+                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
                 accepted = self.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
@@ -139,8 +141,6 @@ impl Server {
                 connection.await;
                 drop(place);
             });
-            // Those that have ended, which nobody waits for.
-            while connections.try_join_next().is_some() {}
         }
         drop(self.listener);
         drop(stops);
