@@ -156,6 +156,7 @@ struct Books {
     store: Store,
     /// Ids count up from here, apart from those of every other run: a record with an id that is there is not written.
     first_id: u128,
+    upstream: Arc<str>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -191,7 +192,8 @@ impl Books {
         });
         let stop = CancellationToken::new();
         let writer = tokio_util::task::TaskTracker::new().spawn(writer.run(stop.clone()));
-        Self { recorder, writer, written, stop, store, first_id: Uuid::now_v7().as_u128(), _folder: None }
+        let (first_id, upstream) = (Uuid::now_v7().as_u128(), "openai".into());
+        Self { recorder, writer, written, stop, store, first_id, upstream, _folder: None }
     }
 
     /// Records a request as chat does, and waits where the writer is far behind, which chat never does.
@@ -204,7 +206,7 @@ impl Books {
         let mut pending = self.recorder.begin(record);
         pending.policy(1);
         pending.asked(Some("gpt-4o"), true);
-        pending.upstream("openai");
+        pending.upstream(&self.upstream);
         pending.tools(ToolTally { input: 32, denied: 2, would_deny: 0, output: 8 });
         pending.sent();
         pending.status(200);
