@@ -31,7 +31,7 @@ use crate::{
         figures::Figures,
         grpc::Grpc,
         health::Health,
-        linger::{self, Sent, Watched},
+        linger::{self, Sent},
     },
     auth::Source,
     clock::SharedClock,
@@ -142,7 +142,7 @@ impl Front {
                 head.extensions.insert(Visit { id, log, source, place: place.clone() });
                 let body = Sent::new(body, place.clone());
                 let response = match protocol {
-                    Protocol::Rest => self.rest(head, body, operator).await,
+                    Protocol::Rest => self.rest(&head, body, operator).await,
                     // Boxed: the future of every request is as large as the largest way that one may take, and is moved
                     // more than once.
                     Protocol::Grpc | Protocol::GrpcWeb => {
@@ -172,12 +172,12 @@ impl Front {
     }
 
     /// The answer to a REST request that has its place.
-    async fn rest(self: &Arc<Self>, head: Parts, mut body: Sent, operator: bool) -> Response<Body> {
+    async fn rest(&self, head: &Parts, mut body: Sent, operator: bool) -> Response<Body> {
         let mut response = match &self.cors {
-            None => self.route_safely(&head, &mut body, operator).await,
-            Some(cors) => Box::pin(self.rest_across(cors, &head, &mut body, operator)).await,
+            None => self.route_safely(head, &mut body, operator).await,
+            Some(cors) => Box::pin(self.rest_across(cors, head, &mut body, operator)).await,
         };
-        if !body.discard(&head).await {
+        if !body.discard(head).await {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -226,20 +226,11 @@ impl Front {
     }
 
     /// The answer to a gRPC or gRPC-Web request that has its place.
-    async fn grpc(
-        self: &Arc<Self>,
-        request: Request<Sent>,
-        protocol: Protocol,
-        operator: bool,
-    ) -> Response<Body> {
+    async fn grpc(&self, request: Request<Sent>, protocol: Protocol, operator: bool) -> Response<Body> {
         let (request, remainder) = linger::watched(request);
-        let front = Arc::clone(self);
-        let inner = service_fn(move |request: Request<Watched>| {
-            let front = Arc::clone(&front);
-            async move {
-                let answer = AssertUnwindSafe(front.call(request, protocol, operator)).catch_unwind().await;
-                Ok::<_, Infallible>(answer.unwrap_or_else(|_| told(panicked(), protocol)))
-            }
+        let inner = service_fn(move |request: Request<Sent>| async move {
+            let answer = AssertUnwindSafe(self.call(request, protocol, operator)).catch_unwind().await;
+            Ok::<_, Infallible>(answer.unwrap_or_else(|_| told(panicked(), protocol)))
         });
         let answer = match &self.cors {
             None => inner.oneshot(request).await,
@@ -252,7 +243,7 @@ impl Front {
         response
     }
 
-    async fn call(&self, request: Request<Watched>, protocol: Protocol, operator: bool) -> Response<Body> {
+    async fn call(&self, request: Request<Sent>, protocol: Protocol, operator: bool) -> Response<Body> {
         if protocol == Protocol::Grpc {
             return plain(self.grpc.call(request.map(as_grpc), operator).await);
         }
@@ -300,7 +291,7 @@ fn shed(protocol: Protocol) -> Response<Body> {
 }
 
 /// A body for tonic, which knows our own errors by their status.
-fn as_grpc(body: Watched) -> GrpcBody {
+fn as_grpc(body: Sent) -> GrpcBody {
     GrpcBody::new(body.map_err(|error| match error.is::<Crowded>() {
         true => tonic::Status::from(Failure::new(Reason::Overloaded, error.to_string())).into(),
         false => error,

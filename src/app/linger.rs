@@ -30,30 +30,27 @@ const MOST: usize = 8 * 1024 * 1024;
 /// How long is waited for it.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// The body of a request as it is read.
+/// The body of a request. Whoever is lent it leaves what is not read; of one that is taken away, and was `watched`, that
+/// goes to whoever holds its `Remainder`.
 pub(super) struct Sent {
-    body: Incoming,
+    // There until it is given back.
+    body: Option<Incoming>,
     place: Place,
-}
-
-/// The same for whoever takes it away: dropped before its end, it goes to whoever holds its `Remainder`.
-pub(super) struct Watched {
-    body: Option<Sent>,
-    back: Option<oneshot::Sender<Sent>>,
+    back: Option<oneshot::Sender<Incoming>>,
 }
 
 /// What may be left of a body once its request is answered.
 pub(super) struct Remainder {
-    left: oneshot::Receiver<Sent>,
+    left: oneshot::Receiver<Incoming>,
     is_asking: bool,
 }
 
 /// The same request, and what will be left of its body.
-pub(super) fn watched(request: Request<Sent>) -> (Request<Watched>, Remainder) {
+pub(super) fn watched(mut request: Request<Sent>) -> (Request<Sent>, Remainder) {
     let (back, left) = oneshot::channel();
     let lingers = request.version() < Version::HTTP_2;
     let is_asking = is_asking(request.headers());
-    let request = request.map(|body| Watched { body: Some(body), back: lingers.then_some(back) });
+    request.body_mut().back = lingers.then_some(back);
     (request, Remainder { left, is_asking })
 }
 
@@ -61,7 +58,7 @@ impl Remainder {
     /// Reads what is left and throws it away, and says whether the connection can take another request.
     pub(super) async fn discard(mut self) -> bool {
         match self.left.try_recv() {
-            Ok(mut left) => !self.is_asking && thrown_away(&mut left.body).await,
+            Ok(mut left) => !self.is_asking && thrown_away(&mut left).await,
             Err(_) => true,
         }
     }
@@ -69,15 +66,17 @@ impl Remainder {
 
 impl Sent {
     pub(super) fn new(body: Incoming, place: Place) -> Self {
-        Self { body, place }
+        Self { body: Some(body), place, back: None }
     }
 
     /// Reads what is left and throws it away, and says whether the connection can take another request.
     pub(super) async fn discard(&mut self, head: &Parts) -> bool {
-        if self.body.is_end_stream() || head.version >= Version::HTTP_2 {
-            return true;
+        match &mut self.body {
+            Some(body) if head.version < Version::HTTP_2 && !body.is_end_stream() => {
+                !is_asking(&head.headers) && Box::pin(thrown_away(body)).await
+            }
+            _ => true,
         }
-        !is_asking(&head.headers) && Box::pin(thrown_away(&mut self.body)).await
     }
 }
 
@@ -102,7 +101,7 @@ async fn thrown_away(body: &mut Incoming) -> bool {
     tokio::time::timeout(LONGEST, reading).await.unwrap_or(false)
 }
 
-impl Drop for Watched {
+impl Drop for Sent {
     fn drop(&mut self) {
         if let (Some(body), Some(back)) = (self.body.take(), self.back.take())
             && !body.is_end_stream()
@@ -121,7 +120,8 @@ impl Body for Sent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)?);
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx)?);
         let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
         if !self.place.reads(length) {
             return Poll::Ready(Some(Err(Crowded.into())));
@@ -130,34 +130,11 @@ impl Body for Sent {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Body for Watched {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(cx),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+        self.body.as_ref().map_or_else(SizeHint::default, Incoming::size_hint)
     }
 }
 

@@ -264,10 +264,7 @@ pub(super) fn request_headers(requests: Option<Requests>, headers: &mut HeaderMa
     let Some(requests) = requests else { return };
     headers.insert(LIMIT, number(requests.limit));
     headers.insert(REMAINING, number(requests.remaining));
-    let reset = match requests.reset.as_millis() {
-        0 => HeaderValue::from_static("0ms"),
-        _ => HeaderValue::try_from(spoken(requests.reset)).expect("digits and units"),
-    };
+    let reset = HeaderValue::try_from(spoken(requests.reset)).expect("digits and units");
     headers.insert(RESET, reset);
 }
 

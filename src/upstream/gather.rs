@@ -30,7 +30,7 @@ pin_project! {
         // What was held when the last turn was waited for, and how often that was answered with patience.
         waited: usize,
         asked: u8,
-        began: bool,
+        // How many pieces to come wait for nothing.
         pause: u8,
         failed: Option<B::Error>,
     }
@@ -38,7 +38,7 @@ pin_project! {
 
 impl<B: Body> Gathered<B> {
     pub(super) fn new(inner: B) -> Self {
-        Self { inner, held: Held::default(), waited: 0, asked: 0, began: false, pause: 0, failed: None }
+        Self { inner, held: Held::default(), waited: 0, asked: 0, pause: 1, failed: None }
     }
 }
 
@@ -100,7 +100,7 @@ impl<B: Body<Data = Bytes>> Body for Gathered<B> {
                 Poll::Ready(None) if this.held.len() == 0 => return Poll::Ready(None),
                 Poll::Ready(None) => break,
                 Poll::Pending if this.held.len() == 0 => return Poll::Pending,
-                Poll::Pending if *this.began && *this.pause == 0 && this.held.len() > *this.waited => {
+                Poll::Pending if *this.pause == 0 && this.held.len() > *this.waited => {
                     (*this.waited, *this.asked) = (this.held.len(), 1);
                     context.waker().wake_by_ref();
                     return Poll::Pending;
@@ -110,15 +110,13 @@ impl<B: Body<Data = Bytes>> Body for Gathered<B> {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Poll::Pending => {
-                    // One piece, and nothing came within the turn that it waited for.
-                    let in_vain = *this.waited > 0 && this.held.all.is_empty();
-                    *this.pause = if in_vain { PAUSE } else { this.pause.saturating_sub(1) };
-                    break;
-                }
+                Poll::Pending => break,
             }
         }
-        (*this.began, *this.waited) = (true, 0);
+        // One piece, and nothing came within the turn that it waited for.
+        let in_vain = *this.waited > 0 && this.held.all.is_empty();
+        *this.pause = if in_vain { PAUSE } else { this.pause.saturating_sub(1) };
+        *this.waited = 0;
         Poll::Ready(Some(Ok(Frame::data(this.held.take()))))
     }
 

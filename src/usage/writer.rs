@@ -315,9 +315,7 @@ fn flattened<E: std::fmt::Display>(outcome: std::thread::Result<Result<(), E>>) 
 
 /// What has come by this time and after it, as soon as there is something; 0 when nothing comes any more.
 async fn gathered(queue: &mut mpsc::Receiver<Queued>, into: &mut Vec<Queued>, at: Instant) -> usize {
-    if Instant::now() < at {
-        tokio::time::sleep_until(at).await;
-    }
+    tokio::time::sleep_until(at).await;
     queue.recv_many(into, BULK).await
 }
 
