@@ -10,12 +10,12 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use super::{
     body::ProviderBody,
+    connection::Answer,
     demo,
     endpoint::{Endpoint, Kind, Upstream},
     gather::Gathered,
@@ -100,7 +100,7 @@ impl Call<'_> {
         }
     }
 
-    async fn attempt(&self, body: &Bytes, headers: HeaderMap) -> Result<Response<Incoming>, Attempt> {
+    async fn attempt(&self, body: &Bytes, headers: HeaderMap) -> Result<Response<Answer>, Attempt> {
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.endpoint.chat.clone();
@@ -132,7 +132,7 @@ impl Call<'_> {
     }
 
     /// How long the provider wants us to wait before the same request again, when that is worth it.
-    fn wait_asked_for(&self, response: &Response<Incoming>) -> Option<Duration> {
+    fn wait_asked_for(&self, response: &Response<Answer>) -> Option<Duration> {
         if !matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             return None;
         }
@@ -140,7 +140,7 @@ impl Call<'_> {
         retry_after(value, self.clock.now()).filter(|wait| *wait <= LONGEST_WAIT)
     }
 
-    async fn receive(&self, response: Response<Incoming>) -> Result<UpstreamResponse, UpstreamError> {
+    async fn receive(&self, response: Response<Answer>) -> Result<UpstreamResponse, UpstreamError> {
         let (parts, body) = response.into_parts();
         match parts.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -162,7 +162,7 @@ impl Call<'_> {
         }
     }
 
-    async fn log_refusal(&self, status: StatusCode, body: Incoming) {
+    async fn log_refusal(&self, status: StatusCode, body: Answer) {
         let text = beginning(body).await;
         let credential =
             self.endpoint.credential.as_ref().map(|credential| credential.secret.expose_secret());
@@ -209,7 +209,7 @@ enum Attempt {
 }
 
 /// The first bytes of a body, as far as they come in time.
-async fn beginning(mut body: Incoming) -> Vec<u8> {
+async fn beginning(mut body: Answer) -> Vec<u8> {
     let mut text = Vec::new();
     let reading = async {
         while let Some(Ok(frame)) = body.frame().await {

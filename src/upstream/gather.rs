@@ -1,9 +1,9 @@
-//! Pieces of an answer that come close together go on as one: each piece that goes on by itself is a write to the client's
+//! Pieces of an answer that are there together go on as one: each piece that goes on by itself is a write to the client's
 //! socket, which is most of what it costs.
 //!
-//! No timer is set. A piece waits for one turn of the scheduler, in which the connection to the provider hands on what it
-//! has read already, and goes on with what came. The first piece waits for nothing, and neither do those of a provider
-//! that takes its time, as models do: once nothing came within a turn, only every sixteenth piece waits for one.
+//! Nothing is waited for. What a provider wrote while its connection was not looked at is read at once, and comes out of it
+//! piece by piece without another turn of the scheduler (`connection`). Only the news that an answer broke off comes a turn
+//! later: a server that hears of it throws away what it has not written yet, and a client has to see what came.
 
 use std::{
     pin::Pin,
@@ -16,10 +16,6 @@ use pin_project_lite::pin_project;
 
 /// How many bytes are gathered before they go on, whatever else is there.
 const ENOUGH: usize = 16 * 1024;
-/// How many pieces do not wait after one that waited for nothing.
-const PAUSE: u8 = 15;
-/// How often a piece is asked for before a turn has passed for certain: hyper asks twice in each.
-const ASKED: u8 = 2;
 
 pin_project! {
     /// The same body in fewer pieces. Trailers are left out.
@@ -27,18 +23,15 @@ pin_project! {
         #[pin]
         inner: B,
         held: Held,
-        // What was held when the last turn was waited for, and how often that was answered with patience.
-        waited: usize,
-        asked: u8,
-        // How many pieces to come wait for nothing.
-        pause: u8,
         failed: Option<B::Error>,
+        // Whether a turn has passed since.
+        is_told: bool,
     }
 }
 
 impl<B: Body> Gathered<B> {
     pub(super) fn new(inner: B) -> Self {
-        Self { inner, held: Held::default(), waited: 0, asked: 0, pause: 1, failed: None }
+        Self { inner, held: Held::default(), failed: None, is_told: false }
     }
 }
 
@@ -80,6 +73,10 @@ impl<B: Body<Data = Bytes>> Body for Gathered<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
+        if this.failed.is_some() && !std::mem::replace(this.is_told, true) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Some(error) = this.failed.take() {
             return Poll::Ready(Some(Err(error)));
         }
@@ -90,33 +87,21 @@ impl<B: Body<Data = Bytes>> Body for Gathered<B> {
                         this.held.push(piece);
                     }
                 }
-                Poll::Ready(Some(Err(error))) if this.held.len() == 0 => {
-                    return Poll::Ready(Some(Err(error)));
-                }
                 Poll::Ready(Some(Err(error))) => {
                     *this.failed = Some(error);
-                    break;
+                    if this.held.len() > 0 {
+                        break;
+                    }
+                    *this.is_told = true;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 Poll::Ready(None) if this.held.len() == 0 => return Poll::Ready(None),
                 Poll::Ready(None) => break,
                 Poll::Pending if this.held.len() == 0 => return Poll::Pending,
-                Poll::Pending if *this.pause == 0 && this.held.len() > *this.waited => {
-                    (*this.waited, *this.asked) = (this.held.len(), 1);
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Poll::Pending if *this.waited > 0 && *this.asked < ASKED => {
-                    *this.asked += 1;
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
                 Poll::Pending => break,
             }
         }
-        // One piece, and nothing came within the turn that it waited for.
-        let in_vain = *this.waited > 0 && this.held.all.is_empty();
-        *this.pause = if in_vain { PAUSE } else { this.pause.saturating_sub(1) };
-        *this.waited = 0;
         Poll::Ready(Some(Ok(Frame::data(this.held.take()))))
     }
 
@@ -175,29 +160,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_piece_waits_for_nothing_and_a_later_one_for_a_single_turn() {
+    async fn nothing_is_waited_for() {
         let (sender, mut body) = gathered();
-        sender.send(data("a")).await.unwrap();
-        assert!(poll!(body.frame()).is_ready(), "the first");
-        sender.send(data("b")).await.unwrap();
-        assert!(poll!(body.frame()).is_pending());
-        assert!(poll!(body.frame()).is_pending(), "asked again in the same turn");
-        sender.send(data("c")).await.unwrap();
-        assert!(poll!(body.frame()).is_pending(), "something came: there may be more");
-        assert_eq!(next(&mut body).await.unwrap(), "bc");
-    }
-
-    #[tokio::test]
-    async fn pieces_of_a_slow_provider_do_not_wait() {
-        let (sender, mut body) = gathered();
-        let mut waits = 0;
-        for _ in 0..100 {
-            sender.send(data("x")).await.unwrap();
-            while poll!(body.frame()).is_pending() {
-                waits += 1;
-            }
+        for _ in 0..3 {
+            sender.send(data("a")).await.unwrap();
+            assert!(poll!(body.frame()).is_ready());
+            assert!(poll!(body.frame()).is_pending());
         }
-        assert!((2..=14).contains(&waits), "{waits}");
     }
 
     #[tokio::test]
@@ -209,6 +178,7 @@ mod tests {
         drop(sender);
         assert_eq!(next(&mut body).await.unwrap(), "ab");
         assert!(!body.is_end_stream());
+        assert!(poll!(body.frame()).is_pending(), "what came is written first");
         assert!(body.frame().await.unwrap().is_err());
         assert_eq!(next(&mut body).await, None);
     }

@@ -9,6 +9,7 @@
 mod body;
 mod catalog;
 mod client;
+mod connection;
 mod demo;
 mod embeddings;
 mod endpoint;
@@ -16,9 +17,11 @@ mod gather;
 mod headers;
 mod models;
 mod pattern;
+mod pool;
 mod redact;
 mod response;
 mod settings;
+mod shared;
 mod transport;
 
 #[cfg(test)]

@@ -81,6 +81,7 @@ pub(super) fn upstream(
     }
     let credential = credential(settings, environment)
         .map_err(|problem| CatalogError::Credential { upstream: label.clone(), problem })?;
+    let transport = Transport::new(&chat, settings.connect_timeout, Arc::clone(tls));
     let endpoint = Endpoint {
         chat,
         models,
@@ -90,7 +91,7 @@ pub(super) fn upstream(
         connect_timeout: settings.connect_timeout,
         first_byte_timeout: settings.first_byte_timeout,
         idle_timeout: settings.idle_timeout,
-        transport: Transport::new(settings.connect_timeout, Arc::clone(tls)),
+        transport,
         listing: Listing::default(),
     };
     Ok(Upstream {

@@ -1,43 +1,42 @@
-//! A pool of connections to one provider.
+//! The connections to one provider.
 //!
-//! Each upstream has a pool of its own, because the deadline for connecting is its own: it covers name resolution,
-//! TCP and the TLS handshake together, which `HttpConnector`'s own covers only in part. `TCP_NODELAY` is on; HTTP/2
-//! is spoken where ALPN offers it.
+//! Each upstream has its own, because the deadline for connecting is its own: it covers name resolution, TCP and the TLS
+//! handshake together. `TCP_NODELAY` is on; HTTP/2 is spoken where ALPN offers it.
+//!
+//! Why not hyper-util's client: a request there goes to the task of its connection and its answer comes back from it piece
+//! by piece, each over the scheduler. Here whoever waits for an answer drives its connection (`connection`).
 
-use std::{
-    future::Future,
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, mem, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri, header, uri::Scheme};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, MaybeHttpsStream};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector};
+use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tower::Service;
 
-/// How long a connection waits in the pool. Shorter than the 60 s after which common balancers close theirs, so
-/// that a request is seldom given one that is about to go.
-const POOL_IDLE: Duration = Duration::from_secs(45);
-/// How many connections wait in the pool. More than a busy moment leaves without work, so that none is closed that is about
-/// to be wanted; what a thousand streams leave behind when they end together is closed, and its memory given back.
-const POOL_SIZE: usize = 128;
-/// How often a silent TCP or HTTP/2 connection is asked whether it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+use super::{
+    connection::{Answer, Connection, Multiplexed},
+    pool::Pool,
+    shared::Shared,
+};
 
-/// The pooled client of one upstream.
-#[derive(Debug, Clone)]
-pub(super) struct Transport(Client<Connector, Full<Bytes>>);
+/// How often a silent TCP or HTTP/2 connection is asked whether it is still there.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// The connections to one upstream.
+pub(super) struct Transport {
+    connector: HttpsConnector<HttpConnector>,
+    deadline: Duration,
+    /// What HTTP/1 says in its `host` header.
+    host: HeaderValue,
+    pool: Arc<Pool>,
+    shared: Arc<Shared>,
+    /// Who connects, once it is known that one connection is enough.
+    connecting: Mutex<()>,
+}
 
 /// A call that got no answer.
 #[derive(Debug)]
@@ -50,40 +49,107 @@ pub(super) enum Broken {
     Sent(String),
 }
 
+/// What a request goes over.
+enum Way {
+    Alone(Box<Connection>),
+    Among(Multiplexed),
+}
+
 impl Transport {
-    pub(super) fn new(connect_timeout: Duration, tls: Arc<ClientConfig>) -> Self {
+    /// Connections to the server of `uri`.
+    pub(super) fn new(uri: &Uri, connect_timeout: Duration, tls: Arc<ClientConfig>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE));
-        let connector = Connector { inner: HttpsConnector::from((tcp, tls)), deadline: connect_timeout };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL_SIZE)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            // Sends again what was queued on a pooled connection that turned out closed. It takes the request back
-            // from hyper unwritten or not at all, so nothing can be billed twice; without it every provider that
-            // closes idle connections costs an agent a 502 now and then.
-            .retry_canceled_requests(true)
-            .build(connector);
-        Self(client)
+        Self {
+            connector: HttpsConnector::from((tcp, tls)),
+            deadline: connect_timeout,
+            host: host(uri),
+            pool: Arc::default(),
+            shared: Arc::default(),
+            connecting: Mutex::default(),
+        }
     }
 
     /// One call, up to the status line and headers. Dropping the future closes the connection.
-    pub(super) async fn call(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Broken> {
-        self.0.request(request).await.map_err(|error| {
-            let cause = innermost(&error);
-            if !error.is_connect() {
-                Broken::Sent(cause.to_string())
-            } else if cause.is::<ConnectDeadline>() {
-                Broken::ConnectTimeout
-            } else {
-                Broken::Connect(cause.to_string())
+    ///
+    /// What was queued on a connection that turned out closed is sent again: hyper gives it back unwritten or not at all,
+    /// so that nothing can be billed twice. Without it every provider that closes idle connections would cost an agent a
+    /// 502 now and then.
+    pub(super) async fn call(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Answer>, Broken> {
+        let uri = mem::take(request.uri_mut());
+        loop {
+            let (way, is_new) = match self.waiting() {
+                Some(way) => (way, false),
+                None => (Box::pin(self.connect(&uri)).await?, true),
+            };
+            let answer = match way {
+                Way::Alone(connection) => {
+                    *request.uri_mut() = uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
+                    request.headers_mut().insert(header::HOST, self.host.clone());
+                    connection.send(request, &self.pool).await
+                }
+                Way::Among(connection) => {
+                    *request.uri_mut() = uri.clone();
+                    request.headers_mut().remove(header::HOST);
+                    let answer = Box::pin(connection.send(request)).await;
+                    answer.inspect_err(|error| {
+                        if error.message().is_some() {
+                            self.shared.forget();
+                        }
+                    })
+                }
+            };
+            request = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(mut error) => match error.take_message().filter(|_| !is_new) {
+                    Some(unsent) => unsent,
+                    None => return Err(Broken::Sent(innermost(&error.into_error()).to_string())),
+                },
             }
-        })
+        }
     }
+
+    /// A connection that waits for a request, if there is one.
+    fn waiting(&self) -> Option<Way> {
+        match self.shared.get() {
+            Some(shared) => Some(Way::Among(shared)),
+            None => self.pool.take().map(Way::Alone),
+        }
+    }
+
+    /// A new connection; or one that came about while it was waited for.
+    async fn connect(&self, uri: &Uri) -> Result<Way, Broken> {
+        let connecting = async {
+            let turn = if self.shared.is_known() { Some(self.connecting.lock().await) } else { None };
+            if turn.is_some()
+                && let Some(shared) = self.shared.get()
+            {
+                return Ok(Way::Among(shared));
+            }
+            let cause =
+                |error: &(dyn std::error::Error + 'static)| Broken::Connect(innermost(error).to_string());
+            let io = self.connector.clone().call(uri.clone()).await.map_err(|error| cause(&*error))?;
+            if !io.connected().is_negotiated_h2() {
+                let connection = Connection::begin(io, self.pool.next_number()).await;
+                return connection.map(Way::Alone).map_err(|error| cause(&error));
+            }
+            self.shared.begin(io).await.map(Way::Among).map_err(|error| cause(&error))
+        };
+        tokio::time::timeout(self.deadline, connecting).await.unwrap_or(Err(Broken::ConnectTimeout))
+    }
+}
+
+/// What HTTP/1 says in its `host` header: with the port where it is not the scheme's own.
+fn host(uri: &Uri) -> HeaderValue {
+    let default = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    let name = uri.host().unwrap_or_default();
+    let text = match uri.port_u16().filter(|port| *port != default) {
+        Some(port) => format!("{name}:{port}"),
+        None => name.to_owned(),
+    };
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// What certificates are checked against: the system's roots, which take a while to load and are left out when
@@ -110,35 +176,4 @@ fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::
         cause = next;
     }
     cause
-}
-
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("no connection in time")]
-struct ConnectDeadline;
-
-/// Connects within a deadline.
-#[derive(Debug, Clone)]
-struct Connector {
-    inner: HttpsConnector<HttpConnector>,
-    deadline: Duration,
-}
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
-
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = BoxError;
-    type Future = Connecting<Self::Response>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let (connecting, deadline) = (self.inner.call(uri), self.deadline);
-        Box::pin(
-            async move { tokio::time::timeout(deadline, connecting).await.map_err(|_| ConnectDeadline)? },
-        )
-    }
 }

@@ -1,5 +1,7 @@
 //! What goes to a provider and what comes back when all is well, retries included.
 
+use std::task::{Context, Waker};
+
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 
@@ -12,6 +14,11 @@ use super::{
 
 fn headers(entries: &[(&'static str, &str)]) -> HeaderMap {
     entries.iter().map(|&(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+}
+
+/// Whether it is ready without being waited for.
+fn at_once(future: impl Future) -> bool {
+    std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 #[tokio::test]
@@ -178,6 +185,31 @@ async fn connections_are_used_again() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert_eq!((provider.received().len(), provider.connections()), (3, 1));
+}
+
+/// Pieces that lie in the socket already come out without a turn of the scheduler between them.
+#[tokio::test]
+async fn a_request_drives_its_own_connection() {
+    let provider = Provider::start([json("1"), Reply::Hold(STREAM.into())]).await;
+    let upstream = upstream(&provider, |_| ());
+    let response = client().send(&upstream, &prepared(BODY), &HeaderMap::new()).await.unwrap();
+    assert!(at_once(response.body.collect()), "the body came with the head");
+    let mut response = client().send(&upstream, &prepared(BODY), &HeaderMap::new()).await.unwrap();
+    assert!(at_once(response.body.frame()), "so did the first event");
+    assert!(!at_once(response.body.frame()), "nothing more came");
+    assert_eq!(provider.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_says_close_leaves_no_connection() {
+    let closing = || answer("200 OK", "connection: close\r\n", "1");
+    let provider = Provider::start([closing(), closing()]).await;
+    let upstream = upstream(&provider, |_| ());
+    for _ in 0..2 {
+        let response = client().send(&upstream, &prepared(BODY), &HeaderMap::new()).await.unwrap();
+        assert_eq!(response.body.collect().await.unwrap().to_bytes(), "1");
+    }
+    assert_eq!(provider.connections(), 2);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod client;
 mod failures;
 mod models;
 mod provider;
+mod secure;
 
 use std::sync::Arc;
 

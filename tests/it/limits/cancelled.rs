@@ -24,7 +24,7 @@ const AGENTS: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leaves {
     BeforeTheFirstByte,
-    AfterPieces(usize),
+    AfterEvents(usize),
     AtTheEnd,
 }
 
@@ -56,7 +56,7 @@ async fn leaving(requests: usize) {
             let leaves = match random.random_range(0..8) {
                 0 | 1 => Leaves::BeforeTheFirstByte,
                 2 => Leaves::AtTheEnd,
-                _ => Leaves::AfterPieces(random.random_range(0..5)),
+                _ => Leaves::AfterEvents(random.random_range(0..5)),
             };
             let way = [Way::RestStream, Way::Raw, Way::TypedStream][random.random_range(0..3)];
             Box::pin(one(&agent, (upstream, place), &format!("m{at}"), (way, leaves))).await;
@@ -98,7 +98,7 @@ async fn one(
             stream.send(&format!("data: {{\"id\":\"{number}\",\"choices\":[]}}\n\n"));
         }
         match leaves {
-            Leaves::AfterPieces(pieces) => reads(&agent, way, &body, pieces).await,
+            Leaves::AfterEvents(events) => reads(&agent, way, &body, events).await,
             _ => {
                 stream.send("data: [DONE]\n\n");
                 stream.end();
@@ -112,34 +112,32 @@ async fn one(
     assert_eq!(fate, expected, "{way:?} {leaves:?}");
 }
 
-/// Asks, and reads so many pieces of the answer, or all there are.
-async fn reads(agent: &Agent, way: Way, body: &Value, pieces: usize) {
+/// Asks, and reads so many events of the answer, or all there are. Events that come together may come in one piece.
+async fn reads(agent: &Agent, way: Way, body: &Value, events: usize) {
+    let in_piece = |piece: &[u8]| piece.windows(2).filter(|two| two == b"\n\n").count();
+    let mut seen = 0;
     match way {
         Way::RestStream => {
             let mut answer = agent.opens(body.to_string()).await;
-            for _ in 0..pieces {
-                if answer.frame().await.is_none() {
-                    return;
-                }
+            while seen < events {
+                let Some(frame) = answer.frame().await else { return };
+                seen += in_piece(frame.unwrap().data_ref().unwrap());
             }
         }
         Way::Raw => {
             let answer = agent.grpc().chat().create_raw_chat_completion(http_body(body.to_string())).await;
             let mut answer = answer.unwrap().into_inner();
-            for _ in 0..pieces {
-                if answer.message().await.unwrap().is_none() {
-                    return;
-                }
+            while seen < events {
+                let Some(piece) = answer.message().await.unwrap() else { return };
+                seen += in_piece(&piece.data);
             }
         }
         _ => {
             let model = body["model"].as_str().unwrap().to_owned();
             let request = v1::StreamChatCompletionRequest { model, ..Default::default() };
             let mut answer = agent.grpc().chat().stream_chat_completion(request).await.unwrap().into_inner();
-            for _ in 0..pieces {
-                if answer.message().await.unwrap().is_none() {
-                    return;
-                }
+            while seen < events && answer.message().await.unwrap().is_some() {
+                seen += 1;
             }
         }
     }
