@@ -15,14 +15,18 @@ const STREAMS: usize = 1_000;
 /// Each stream goes on for eight seconds, which is longer than all of them take to be opened.
 const STREAM: &str = "/set?chunks=40&pause_us=200000";
 
+/// How long after the last of them it is looked at again: soon, and once no connection waits any more for the next request.
+const SOON: Duration = Duration::from_secs(10);
+const LATER: Duration = Duration::from_secs(60);
+
 /// What a candidate holds, in MiB.
 pub(crate) struct Memory {
     /// Before anything was asked of it.
     pub(crate) idle: f64,
     /// With all streams open.
     pub(crate) streaming: f64,
-    /// Ten seconds after the last of them.
-    pub(crate) after: f64,
+    /// `SOON` and `LATER` after the last of them.
+    pub(crate) after: [f64; 2],
     /// Streams that did not come to their end.
     pub(crate) errors: usize,
 }
@@ -65,7 +69,9 @@ async fn of(candidate: &Candidate, to: SocketAddr) -> Memory {
         whole
     };
     let whole = time::timeout(Duration::from_secs(30), whole).await.unwrap_or(0);
-    time::sleep(Duration::from_secs(10)).await;
-    let after = procs::resident_mib(candidate.id());
+    time::sleep(SOON).await;
+    let soon = procs::resident_mib(candidate.id());
+    time::sleep(LATER - SOON).await;
+    let after = [soon, procs::resident_mib(candidate.id())];
     Memory { idle, streaming, after, errors: STREAMS - whole }
 }

@@ -254,11 +254,14 @@ impl Tables<'_> {
             return String::new();
         }
         let mut text = String::from("\n## Resident memory, MiB\n\n");
-        head(&mut text, &["", "idle", "1,000 open streams", "10 s after", "streams that failed"]);
+        let names = ["", "idle", "1,000 open streams", "10 s after", "60 s after", "streams that failed"];
+        head(&mut text, &names);
         for (candidate, memory) in self.candidates.iter().zip(memory) {
             let cells = memory.as_ref().map_or_else(
-                || "not there | – | – | –".into(),
-                |of| format!("{:.1} | {:.1} | {:.1} | {}", of.idle, of.streaming, of.after, of.errors),
+                || "not there | – | – | – | –".into(),
+                |Memory { idle, streaming, after: [soon, later], errors }| {
+                    format!("{idle:.1} | {streaming:.1} | {soon:.1} | {later:.1} | {errors}")
+                },
             );
             let _ = writeln!(text, "| {} | {cells} |", candidate.name);
         }

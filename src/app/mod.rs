@@ -22,8 +22,12 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use tokio::sync::Semaphore;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use crate::{
     auth::{self, Authenticator, JwtVerifier},
@@ -245,15 +249,17 @@ impl App {
         self.tasks.spawn(async move { following.run_until_cancelled(forgetting).await });
 
         let closing = CancellationToken::new();
-        let main = self.server.serve(
-            Arc::clone(&self.front).handler(),
-            closing.clone().cancelled_owned(),
-            config.drain_deadline,
-        );
+        let (front, closed) = (&self.front, || closing.clone().cancelled_owned());
+        let main = self.server.serve(Arc::clone(front).handler(), closed(), config.drain_deadline);
+        let main = on_a_worker(&self.tasks, main);
+        let admin = self.admin.map(|server| {
+            let handler = Arc::clone(front).admin_handler();
+            on_a_worker(&self.tasks, server.serve(handler, closed(), Duration::from_secs(1)))
+        });
         let admin = async {
-            if let Some(server) = self.admin {
-                let handler = Arc::clone(&self.front).admin_handler();
-                server.serve(handler, closing.clone().cancelled_owned(), Duration::from_secs(1)).await;
+            match admin {
+                Some(serving) => serving.await,
+                None => Ok(()),
             }
         };
         let stopping = async {
@@ -262,17 +268,28 @@ impl App {
             self.health.draining().await;
             tokio::time::sleep(config.drain_delay).await;
             closing.cancel();
+            Ok(())
         };
-        tokio::join!(main, admin, stopping);
+        let served = tokio::try_join!(main, admin, stopping);
 
         self.stop_following.cancel();
         self.stop_writing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
         self.store.close().await;
+        served.context("a port is not served any more")?;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Where the connections of a port are made and served. A thread's memory is best given back by itself: what the thread that
+/// started all made for a thousand connections would lie idle until it made as many again.
+fn on_a_worker(
+    tasks: &TaskTracker,
+    serving: impl Future<Output = ()> + Send + 'static,
+) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tasks.spawn(serving))
 }
 
 /// Who asks for embeddings, if they are configured; the configuration has made sure of the upstream.
