@@ -165,4 +165,12 @@ proptest! {
     fn anything_at_all_is_read_without_a_panic(json in "[\\[\\]{}\":,a-z_0-9 ]{0,60}") {
         let _ = denying().whole(Bytes::from(json));
     }
+
+    #[test]
+    fn nothing_is_called_where_neither_the_word_nor_an_escape_stands(
+        text in "[cCaAlL\\\\ux ]{0,40}",
+    ) {
+        let lower = text.to_ascii_lowercase();
+        prop_assert_eq!(calls_nothing(text.as_bytes()), !lower.contains("call") && !text.contains("\\u"));
+    }
 }
