@@ -20,7 +20,7 @@ pub(crate) fn described(settings: &Settings) -> String {
         ("Date", chrono::Utc::now().format("%F %R UTC").to_string()),
         ("Machine", format!("{cores} × {}, {pinned}", model.trim_start_matches([' ', '\t', ':']))),
         ("Kernel", kernel.trim().to_owned()),
-        ("Compiler", rustc),
+        ("Compiler", rustc + option_env!("ORQEN_BUILT").unwrap_or_default()),
         ("nginx", nginx::version().unwrap_or_else(|| "not there".into())),
         ("Rounds", format!("{} of {:?} after {:?}", settings.rounds, settings.seconds, settings.warm)),
         ("Load average at the begin", load_average()),
