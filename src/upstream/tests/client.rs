@@ -212,6 +212,21 @@ async fn an_answer_that_says_close_leaves_no_connection() {
     assert_eq!(provider.connections(), 2);
 }
 
+/// What a provider says unasked must not be taken for the answer to somebody else's request.
+#[tokio::test]
+async fn an_answer_too_many_ends_the_connection() {
+    let (Reply::Answer(one), Reply::Answer(other)) = (json("1"), json("somebody's")) else {
+        panic!("answers")
+    };
+    let provider = Provider::start([Reply::Answer(one + &other), json("2")]).await;
+    let upstream = upstream(&provider, |_| ());
+    for expected in ["1", "2"] {
+        let response = client().send(&upstream, &prepared(BODY), &HeaderMap::new()).await.unwrap();
+        assert_eq!(response.body.collect().await.unwrap().to_bytes(), expected);
+    }
+    assert_eq!(provider.connections(), 2);
+}
+
 #[tokio::test]
 async fn the_first_event_comes_while_the_stream_is_open_and_dropping_the_body_hangs_up() {
     let provider = Provider::start([Reply::Hold(STREAM.into())]).await;
