@@ -51,9 +51,14 @@ impl Shared {
         Some(Multiplexed(current.sender.clone()))
     }
 
-    /// Whether there ever was one.
+    /// Whether the last connection was such a one.
     pub(super) fn is_known(&self) -> bool {
         self.is_known.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the provider would have none.
+    pub(super) fn is_refused(&self) {
+        self.is_known.store(false, Ordering::Relaxed);
     }
 
     /// Leaves a connection to those that are on it.

@@ -132,6 +132,7 @@ impl Transport {
                 |error: &(dyn std::error::Error + 'static)| Broken::Connect(innermost(error).to_string());
             let io = self.connector.clone().call(uri.clone()).await.map_err(|error| cause(&*error))?;
             if !io.connected().is_negotiated_h2() {
+                self.shared.is_refused();
                 let connection = Connection::begin(io, self.pool.next_number()).await;
                 return connection.map(Way::Alone).map_err(|error| cause(&error));
             }
