@@ -31,13 +31,14 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// Starts all of them, in the order of the constants above.
-    pub(crate) async fn all(folder: &Path, mock: SocketAddr) -> Vec<Self> {
+    /// Starts all of them, in the order of the constants above; of Orqen the binary that is given, or this bench's own.
+    pub(crate) async fn all(folder: &Path, mock: SocketAddr, orqen: Option<&Path>) -> Vec<Self> {
+        let program = orqen::Program::new(orqen);
         let proxy = procs::role(Core::Measured, &["proxy", &mock.to_string()]);
         let nginx = nginx::start(folder, mock).await;
         let mut all = vec![Self::plain("plain proxy", Some(proxy)), Self::plain("nginx", nginx)];
         for (name, governance) in [("orqen off", Governance::Off), ("orqen on", Governance::On)] {
-            let (process, address, key) = orqen::start(folder, mock, governance).await;
+            let (process, address, key) = program.start(folder, mock, governance).await;
             all.push(Self { key: Some(key), governance, ..Self::plain(name, Some((process, address))) });
         }
         all

@@ -20,7 +20,11 @@ pub(crate) fn described(settings: &Settings) -> String {
         ("Date", chrono::Utc::now().format("%F %R UTC").to_string()),
         ("Machine", format!("{cores} × {}, {pinned}", model.trim_start_matches([' ', '\t', ':']))),
         ("Kernel", kernel.trim().to_owned()),
-        ("Compiler", rustc + option_env!("ORQEN_BUILT").unwrap_or_default()),
+        ("Compiler", rustc),
+        (
+            "Orqen",
+            if settings.orqen.is_some() { "another build (`--orqen`)" } else { "of the same build" }.into(),
+        ),
         ("nginx", nginx::version().unwrap_or_else(|| "not there".into())),
         ("Rounds", format!("{} of {:?} after {:?}", settings.rounds, settings.seconds, settings.warm)),
         ("Load average at the begin", load_average()),

@@ -73,7 +73,7 @@ fn main() {
 async fn measured(settings: &Settings) -> String {
     let folder = tempfile::tempdir().unwrap();
     let (_mock, mock) = procs::role(Core::Driving, &["mock"]);
-    let candidates = Candidate::all(folder.path(), mock).await;
+    let candidates = Candidate::all(folder.path(), mock, settings.orqen.as_deref()).await;
     let mut report = machine::described(settings);
     let memory =
         if settings.wants("memory") { memory::measured(&candidates, mock).await } else { Vec::new() };

@@ -9,7 +9,9 @@ use std::{
 
 use crate::procs::{self, Core, Running};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_orqen");
+/// A binary of it.
+pub(crate) struct Program<'p>(&'p Path);
+
 /// The largest limit that can be set: it is counted and never reached.
 const WIDE: &str = "1000000000000";
 
@@ -22,32 +24,48 @@ pub(crate) enum Governance {
     On,
 }
 
-/// Starts it in front of the mock; with its address comes the secret of a key.
-pub(crate) async fn start(
-    folder: &Path,
-    mock: SocketAddr,
-    governance: Governance,
-) -> (Running, SocketAddr, String) {
-    let folder = folder.join(match governance {
-        Governance::Off => "off",
-        Governance::On => "on",
-    });
-    fs::create_dir(&folder).unwrap();
-    let address = procs::free_address();
-    let file = folder.join("orqen.toml");
-    fs::write(&file, configuration(&folder, (address, mock), governance)).unwrap();
-    asked(&file, &["account", "create", "default"]);
-    let lists: &[&str] = match governance {
-        Governance::Off => &[],
-        Governance::On => &LISTS,
-    };
-    let secret = asked(&file, &[&["key", "create", "bench"], lists].concat());
-    // Its log has a line for each request, which would fill a disc: it is written, and nobody keeps it.
-    let mut command = procs::command(Core::Measured, Path::new(PROGRAM));
-    alone(&mut command).arg("--config").arg(&file).arg("serve").current_dir(&folder);
-    let running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
-    procs::listening(address).await;
-    (running, address, secret)
+impl<'p> Program<'p> {
+    /// The given one, or that which cargo built for this bench.
+    pub(crate) fn new(given: Option<&'p Path>) -> Self {
+        Self(given.unwrap_or(Path::new(env!("CARGO_BIN_EXE_orqen"))))
+    }
+
+    /// Starts it in front of the mock; with its address comes the secret of a key.
+    pub(crate) async fn start(
+        &self,
+        folder: &Path,
+        mock: SocketAddr,
+        governance: Governance,
+    ) -> (Running, SocketAddr, String) {
+        let folder = folder.join(match governance {
+            Governance::Off => "off",
+            Governance::On => "on",
+        });
+        fs::create_dir(&folder).unwrap();
+        let address = procs::free_address();
+        let file = folder.join("orqen.toml");
+        fs::write(&file, configuration(&folder, (address, mock), governance)).unwrap();
+        self.asked(&file, &["account", "create", "default"]);
+        let lists: &[&str] = match governance {
+            Governance::Off => &[],
+            Governance::On => &LISTS,
+        };
+        let secret = self.asked(&file, &[&["key", "create", "bench"], lists].concat());
+        // Its log has a line for each request, which would fill a disc: it is written, and nobody keeps it.
+        let mut command = procs::command(Core::Measured, self.0);
+        alone(&mut command).arg("--config").arg(&file).arg("serve").current_dir(&folder);
+        let running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        procs::listening(address).await;
+        (running, address, secret)
+    }
+
+    /// What a command of its command line prints.
+    fn asked(&self, file: &Path, words: &[&str]) -> String {
+        let mut command = Command::new(self.0);
+        let output = alone(&mut command).arg("--config").arg(file).args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
 }
 
 /// The lists of the key: a quarter of the tools of `payload` is denied.
@@ -73,14 +91,6 @@ const LISTS: [&str; 20] = [
     "--deny",
     "exec",
 ];
-
-/// What a command of its command line prints.
-fn asked(file: &Path, words: &[&str]) -> String {
-    let mut command = Command::new(PROGRAM);
-    let output = alone(&mut command).arg("--config").arg(file).args(words).output().unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
 
 /// Takes the user's own settings out of the environment: the bench must never reach a store that somebody needs.
 fn alone(command: &mut Command) -> &mut Command {

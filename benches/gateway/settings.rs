@@ -1,18 +1,20 @@
 //! What can be said on the command line.
 
-use std::{str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use crate::payload::Size;
 
 /// What is printed where the words are not understood.
 pub(crate) const HELP: &str = "\
-cargo bench --bench gateway -- [--rounds 5] [--seconds 3] [--warm 1] [--rate 500] [--only PARTS] [--payloads SIZES] [--save]
+cargo bench --bench gateway -- [--rounds 5] [--seconds 3] [--warm 1] [--rate 500] [--only PARTS] [--payloads SIZES] [--orqen PATH]
+    [--save]
 
   --rounds    how often each candidate is driven with each load
   --seconds   how long is measured each time, after --warm seconds that are not
   --rate      requests a second of the open loop, and five times the streams a second
   --only      a list of closed,open,streams,sweep,memory with commas; without it: all
   --payloads  a list of small,medium,large with commas, of closed and open; without it: all
+  --orqen     the binary to measure instead of the one that cargo built for this, such as that of deploy/pgo/build
   --save      write the report to benches/gateway/results.md too";
 
 /// The parts that there are.
@@ -30,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) rate: u32,
     /// Whether the report is written to a file.
     pub(crate) save: bool,
+    /// The binary to measure, if it is another one than this bench's own.
+    pub(crate) orqen: Option<PathBuf>,
     only: Option<Vec<String>>,
     payloads: Option<Vec<String>>,
 }
@@ -43,6 +47,7 @@ impl Settings {
             warm: Duration::from_secs(1),
             rate: 500,
             save: false,
+            orqen: None,
             only: None,
             payloads: None,
         };
@@ -58,6 +63,11 @@ impl Settings {
                 "--rate" => settings.rate = number(value)?,
                 "--seconds" => settings.seconds = Duration::from_secs_f64(number(value)?),
                 "--warm" => settings.warm = Duration::from_secs_f64(number(value)?),
+                "--orqen" => {
+                    // It is started in a folder of its own.
+                    let path = std::path::absolute(value).map_err(|error| format!("`{value}`: {error}"))?;
+                    settings.orqen = Some(path);
+                }
                 "--only" => settings.only = Some(parts(value, &PARTS)?),
                 "--payloads" => settings.payloads = Some(parts(value, &Size::ALL.map(Size::name))?),
                 _ => return Err(format!("`{word}` is not known")),
