@@ -11,8 +11,6 @@ import http.server
 import json
 import os
 import pathlib
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -65,39 +63,8 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
 
-class Trained:
-    """Orqen at work, with a key."""
-
-    def __init__(self, orqen, folder, provider):
-        self.port = budget.free_port()
-        file = folder / "orqen.toml"
-        file.write_text(budget.configuration(folder, self.port, provider))
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("ORQEN_")}
-        command = [orqen, "--config", str(file)]
-        self.ask(command, "account", "create", "default")
-        lists = ["--allow", "north_*", "--allow", "south_*", "--deny", "*_close_*", "--deny", "exec"]
-        self.key = self.ask(command, "key", "create", "training", *lists)
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen([*command, "serve"], cwd=folder, env=self.environment, **quiet)
-
-    def ask(self, command, *words):
-        # What the command line does is not what counts.
-        environment = self.environment | {"LLVM_PROFILE_FILE": os.devnull}
-        done = subprocess.run([*command, *words], env=environment, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"{words}: {done.stderr}")
-        return done.stdout.strip()
-
-    def connect(self):
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-                connection.connect()
-                return connection
-            except OSError:
-                time.sleep(0.1)
-        sys.exit("Orqen did not start")
+class Trained(budget.Started):
+    """An Orqen at work."""
 
     def agent(self, size, streamed, until, done):
         """Asks, again and again, until the time has come."""
@@ -115,13 +82,6 @@ class Trained:
             asked += 1
         done.append(asked)
 
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(60)
-        finally:
-            self.process.kill()
-
 
 def main():
     parser = argparse.ArgumentParser()
@@ -131,14 +91,20 @@ def main():
     provider = Server(("127.0.0.1", 0), Provider)
     threading.Thread(target=provider.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as folder:
-        trained = Trained(str(words.orqen.resolve()), pathlib.Path(folder), provider.server_address[1])
+        # What the command line does before is not what counts: only the server is told where to write.
+        profile = {"LLVM_PROFILE_FILE": os.environ.get("LLVM_PROFILE_FILE", os.devnull)}
+        os.environ["LLVM_PROFILE_FILE"] = os.devnull
+        trained = Trained(str(words.orqen.resolve()), pathlib.Path(folder), provider.server_address[1], profile)
         done, until = [], time.monotonic() + words.seconds
         agents = [threading.Thread(target=trained.agent, args=(*agent, until, done)) for agent in 2 * AGENTS]
         for agent in agents:
             agent.start()
         for agent in agents:
             agent.join()
-        status = trained.stop()
+        try:
+            status = trained.stop()
+        finally:
+            trained.end()
     wrong = [one for one in done if not isinstance(one, int)]
     if wrong or status or len(done) < len(agents) or 0 in done:
         sys.exit(f"ended with {status}; {wrong[:3]}; {len(done)} of {len(agents)} agents")

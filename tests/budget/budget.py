@@ -91,23 +91,21 @@ models = ["gpt-*"]
 """
 
 
-class Counted:
-    """Orqen under callgrind, with a key."""
+class Started:
+    """An Orqen in front of a provider, with a key whose lists take some of the tools."""
 
-    def __init__(self, orqen, folder, provider):
+    def __init__(self, orqen, folder, provider, environment, under=()):
         self.folder, self.port = folder, free_port()
         file = folder / "orqen.toml"
         file.write_text(configuration(folder, self.port, provider))
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("ORQEN_")}
-        self.environment["GLIBC_TUNABLES"] = TUNABLES
         command = [orqen, "--config", str(file)]
         self.ask(command, "account", "create", "default")
         lists = ["--allow", "north_*", "--allow", "south_*", "--deny", "*_close_*", "--deny", "exec"]
         self.key = self.ask(command, "key", "create", "budget", *lists)
-        valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/counts"]
         self.log = open(folder / "log", "w")
         self.process = subprocess.Popen(
-            [*valgrind, *command, "serve"], cwd=folder, env=self.environment, stdout=self.log, stderr=self.log
+            [*under, *command, "serve"], cwd=folder, env=self.environment | environment, stdout=self.log, stderr=self.log
         )
 
     def ask(self, command, *words):
@@ -127,6 +125,24 @@ class Counted:
                 time.sleep(0.1)
         sys.exit(f"Orqen did not start:\n{(self.folder / 'log').read_text()}")
 
+    def stop(self):
+        """As an operator would; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+
+class Counted(Started):
+    """One under callgrind."""
+
+    def __init__(self, orqen, folder, provider):
+        valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/counts"]
+        super().__init__(orqen, folder, provider, {"GLIBC_TUNABLES": TUNABLES}, valgrind)
+
     def instructions(self, bodies):
         """The instructions of a request, and the headers of the last answer."""
         connection = self.connect()
@@ -137,8 +153,7 @@ class Counted:
         self.counting("on")
         headers = self.send(connection, bodies, COUNTED)
         self.counting("off")
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+        self.stop()
         totals = re.search(r"^totals: (\d+)", (self.folder / "counts").read_text(), re.M)
         return int(totals[1]) // COUNTED, headers
 
@@ -153,11 +168,6 @@ class Counted:
 
     def counting(self, word):
         subprocess.run(["callgrind_control", "-i", word, str(self.process.pid)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
-        self.log.close()
 
 
 def counted(orqen, size, provider):
