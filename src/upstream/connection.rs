@@ -81,7 +81,6 @@ impl Connection {
 }
 
 /// A connection that carries many requests.
-#[derive(Clone)]
 pub(super) struct Multiplexed(pub(super) http2::SendRequest<Full<Bytes>>);
 
 impl Multiplexed {

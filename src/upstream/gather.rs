@@ -24,7 +24,7 @@ pin_project! {
         inner: B,
         held: Held,
         failed: Option<B::Error>,
-        // Whether a turn has passed since.
+        // Whether it was put off for a turn.
         is_told: bool,
     }
 }
@@ -73,36 +73,30 @@ impl<B: Body<Data = Bytes>> Body for Gathered<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
-        if this.failed.is_some() && !std::mem::replace(this.is_told, true) {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if let Some(error) = this.failed.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
-        while this.held.len() < ENOUGH && (this.held.len() == 0 || !this.inner.is_end_stream()) {
+        while this.failed.is_none()
+            && this.held.len() < ENOUGH
+            && (this.held.len() == 0 || !this.inner.is_end_stream())
+        {
             match this.inner.as_mut().poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(piece) = frame.into_data() {
                         this.held.push(piece);
                     }
                 }
-                Poll::Ready(Some(Err(error))) => {
-                    *this.failed = Some(error);
-                    if this.held.len() > 0 {
-                        break;
-                    }
-                    *this.is_told = true;
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                Poll::Ready(Some(Err(error))) => *this.failed = Some(error),
                 Poll::Ready(None) if this.held.len() == 0 => return Poll::Ready(None),
-                Poll::Ready(None) => break,
                 Poll::Pending if this.held.len() == 0 => return Poll::Pending,
-                Poll::Pending => break,
+                Poll::Ready(None) | Poll::Pending => break,
             }
         }
-        Poll::Ready(Some(Ok(Frame::data(this.held.take()))))
+        if this.held.len() > 0 {
+            return Poll::Ready(Some(Ok(Frame::data(this.held.take()))));
+        }
+        if !std::mem::replace(this.is_told, true) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(this.failed.take().map(Err))
     }
 
     fn is_end_stream(&self) -> bool {
