@@ -2,6 +2,7 @@
 //! of sleeping; `.clippy.toml` bans the direct calls everywhere else.
 
 use std::{
+    cell::Cell,
     fmt,
     sync::{
         Arc,
@@ -10,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 /// A clock that any part of the process can hold.
 pub type SharedClock = Arc<dyn Clock>;
@@ -29,10 +30,28 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn now(&self) -> DateTime<Utc> {
-        // Not by way of chrono's own, which works out the day twice for a time that is cut to microseconds.
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_micros()).ok().and_then(DateTime::from_timestamp_micros).unwrap_or_default()
+        let (day, second) = (since.as_secs() / DAY, since.as_secs() % DAY);
+        let date = TODAY.with(|today| match today.get() {
+            (known, date) if known == day => Some(date),
+            _ => {
+                let date = i32::try_from(day).ok().and_then(NaiveDate::from_epoch_days)?;
+                today.set((day, date));
+                Some(date)
+            }
+        });
+        let second = u32::try_from(second).unwrap_or_default();
+        let time = NaiveTime::from_num_seconds_from_midnight_opt(second, since.subsec_micros() * 1000);
+        date.zip(time).map(|(date, time)| date.and_time(time).and_utc()).unwrap_or_default()
     }
+}
+
+/// The seconds of a day in Unix time.
+const DAY: u64 = 24 * 60 * 60;
+
+thread_local! {
+    /// The last day that was asked for, as it is counted and as a date: working that out takes as long as the clock.
+    static TODAY: Cell<(u64, NaiveDate)> = const { Cell::new((u64::MAX, NaiveDate::MIN)) };
 }
 
 /// A clock that stands still until it is told otherwise.

@@ -187,7 +187,8 @@ impl Authenticator {
         }
         match &self.jwt {
             Some(jwt) if bearer.bytes().filter(|byte| *byte == b'.').count() == 2 => {
-                self.jwt_caller(jwt, bearer).await.map(Caller::Jwt)
+                // Boxed: what may fetch an account from the store is ten times as large as what a key takes.
+                Box::pin(self.jwt_caller(jwt, bearer)).await.map(Caller::Jwt)
             }
             _ => Err(AuthError::Malformed(MalformedSecret::Shape.to_string())),
         }

@@ -92,13 +92,14 @@ impl Unmetered {
         let requests = running.permit.requests;
         let stream = streamed.then(|| {
             let sieve = Sieve::new(self.hides_usage, guard);
-            StreamState::new(sieve.map(|sieve| (sieve, self.withheld.clone())))
+            Box::new(StreamState::new(sieve.map(|sieve| (sieve, self.withheld.clone()))))
         });
+        let meter = Meter { watch: Some(watch), withheld: self.withheld, running: Some(running), ended };
         let mut body = AnswerBody {
             // A server does not ask an empty body for anything, and drops it as if the client had left.
             finished: response.body.is_end_stream(),
             inner: response.body,
-            meter: Meter { watch: Some(watch), withheld: self.withheld, running: Some(running), ended },
+            meter: Box::new(meter),
             stream,
         };
         if body.finished {
@@ -121,8 +122,9 @@ pin_project! {
     pub struct AnswerBody {
         #[pin]
         inner: UpstreamBody,
-        meter: Meter,
-        stream: Option<StreamState>,
+        // Boxed, since a body moves with its answer from one step to the next.
+        meter: Box<Meter>,
+        stream: Option<Box<StreamState>>,
         finished: bool,
     }
 
@@ -167,7 +169,7 @@ impl Body for AnswerBody {
                     this.meter.piece(&piece, glance);
                     // A server that knows the length drops the body after its last byte, without asking again.
                     *this.finished = this.inner.is_end_stream();
-                    passed(piece, glance, this.stream.as_mut(), this.finished, this.meter)
+                    passed(piece, glance, this.stream.as_deref_mut(), this.finished, this.meter)
                 }
                 Poll::Ready(Some(Err(error))) => {
                     *this.finished = true;
@@ -180,7 +182,7 @@ impl Body for AnswerBody {
                 }
                 Poll::Ready(None) => {
                     *this.finished = true;
-                    last(this.stream.as_mut(), this.meter)
+                    last(this.stream.as_deref_mut(), this.meter)
                 }
                 Poll::Pending => {
                     let Some(stream) = this.stream.as_mut() else { return Poll::Pending };
@@ -242,7 +244,7 @@ fn last(stream: Option<&mut StreamState>, meter: &mut Meter) -> Bytes {
 
 /// The record of an answer under way, and what it is told of.
 struct Meter {
-    watch: Option<Watch>,
+    watch: Option<Box<Watch>>,
     withheld: Withheld,
     running: Option<Running>,
     ended: Ended,
@@ -287,7 +289,7 @@ impl Meter {
 }
 
 /// Hands on what an answer told; whether it is all there.
-pub(super) fn tell(watch: Watch, withheld: &Withheld, pending: &mut Pending) -> bool {
+pub(super) fn tell(watch: Box<Watch>, withheld: &Withheld, pending: &mut Pending) -> bool {
     let told = watch.finish();
     pending.called(told.calls, told.misses);
     pending.tokens(told.tokens);

@@ -20,14 +20,12 @@ pub(super) struct Glance {
 
 impl Glance {
     pub(super) fn of(piece: &[u8]) -> Self {
-        // `tool_calls` or `function_call`.
-        static CALL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("_call"));
         static DONE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("[DONE]"));
         static REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"finish_reason\""));
         Self {
             ends_an_event: piece.ends_with(b"\n\n") || piece.ends_with(b"\r\n\r\n"),
             usage: tells_usage(piece),
-            call: CALL.find(piece).is_some(),
+            call: tells_call(piece),
             end: is_given(&REASON, piece, b'"') || DONE.find(piece).is_some(),
         }
     }
@@ -42,6 +40,12 @@ impl Glance {
 pub(super) fn tells_usage(bytes: &[u8]) -> bool {
     static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
     is_given(&USAGE, bytes, b'{')
+}
+
+/// Whether a tool may be called: there is a `tool_calls` or `function_call`.
+pub(super) fn tells_call(bytes: &[u8]) -> bool {
+    static CALL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("_call"));
+    CALL.find(bytes).is_some()
 }
 
 /// Whether a member has a value that begins with `first`.

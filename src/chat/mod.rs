@@ -209,7 +209,7 @@ impl ChatPipeline {
     ) -> Result<Received, ChatError> {
         let (list, mode) = (caller.toollist(), caller.tool_mode());
         let observed = (mode == ToolMode::Observe && !list.permits_all()).then(|| list.clone());
-        let watch = Watch::new(learner, observed, &response);
+        let watch = Box::new(Watch::new(learner, observed, &response));
         let mut received = Received { response, watch, guard: AnswerGuard::new(list, mode) };
         match received.check(&self.withheld).await {
             Ok(()) => Ok(received),

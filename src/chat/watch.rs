@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     chat::{
-        glance::Glance,
+        glance::{Glance, tells_call, tells_usage},
         sse::{Event, SseReader},
     },
     domain::{
@@ -168,9 +168,9 @@ impl Watch {
 
     /// An answer in one piece. Where nothing is called only its figures are looked for: the end needs no reason.
     fn read_whole(&mut self, json: &[u8]) {
-        let glance = Glance::of(json);
-        if glance.call || glance.usage {
-            self.json = self.read(json, glance.call).is_ok();
+        let call = tells_call(json);
+        if call || tells_usage(json) {
+            self.json = self.read(json, call).is_ok();
         }
     }
 

@@ -94,7 +94,8 @@ impl Withheld {
 /// A provider's answer, and who looks at it.
 pub(super) struct Received {
     pub(super) response: UpstreamResponse,
-    pub(super) watch: Watch,
+    // Boxed: it moves with the answer from one step to the next.
+    pub(super) watch: Box<Watch>,
     /// There where the key's lists may have something to take out.
     pub(super) guard: Option<AnswerGuard>,
 }

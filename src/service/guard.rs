@@ -5,13 +5,13 @@
 //! without the guard, it answers `INTERNAL`, never with full access.
 
 use std::{
-    collections::HashMap,
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
+use foldhash::HashMap;
 use http::{Extensions, HeaderMap};
 use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 use tonic::Status;

@@ -22,13 +22,19 @@ static DIGITS: [u8; 3 * SMALL] = {
 pub(super) fn number(number: impl Into<i64>) -> HeaderValue {
     let number = number.into();
     let Some(small) = usize::try_from(number).ok().filter(|small| *small < SMALL) else {
-        return HeaderValue::from(number);
+        return spelt(number);
     };
     let leading = usize::from(small < 100) + usize::from(small < 10);
     match std::str::from_utf8(&DIGITS[3 * small + leading..3 * small + 3]) {
         Ok(digits) => HeaderValue::from_static(digits),
-        Err(_) => HeaderValue::from(number),
+        Err(_) => spelt(number),
     }
+}
+
+/// Any number: in as many bytes as it has digits, which `HeaderValue`'s own way cuts down to after it has written them.
+fn spelt(number: i64) -> HeaderValue {
+    let mut digits = itoa::Buffer::new();
+    HeaderValue::from_str(digits.format(number)).unwrap_or_else(|_| HeaderValue::from(number))
 }
 
 #[cfg(test)]

@@ -264,7 +264,11 @@ pub(super) fn request_headers(requests: Option<Requests>, headers: &mut HeaderMa
     let Some(requests) = requests else { return };
     headers.insert(LIMIT, number(requests.limit));
     headers.insert(REMAINING, number(requests.remaining));
-    let reset = HeaderValue::try_from(spoken(requests.reset)).expect("digits and units");
+    // Far from its limit nobody has to wait.
+    let reset = match requests.reset {
+        Duration::ZERO => HeaderValue::from_static("0ms"),
+        reset => HeaderValue::try_from(spoken(reset)).expect("digits and units"),
+    };
     headers.insert(RESET, reset);
 }
 

@@ -6,6 +6,7 @@
 use std::{
     cell::RefCell,
     fmt::{self, Write},
+    io::Write as _,
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -14,14 +15,17 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
-    registry::LookupSpan,
+    Layer,
+    fmt::MakeWriter,
+    layer::Context,
 };
 
 /// Writes events so.
-pub(super) struct JsonLine {
+pub(super) struct JsonLines<W> {
     /// The time.
     pub(super) now: fn() -> DateTime<Utc>,
+    /// Where to.
+    pub(super) writer: W,
 }
 
 thread_local! {
@@ -29,23 +33,20 @@ thread_local! {
     static LINE: RefCell<Line> = const { RefCell::new(Line::new()) };
 }
 
-impl<S, N> FormatEvent<S, N> for JsonLine
+impl<S, W> Layer<S> for JsonLines<W>
 where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
+    S: Subscriber,
+    W: for<'a> MakeWriter<'a> + 'static,
 {
-    fn format_event(
-        &self,
-        _context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let now = (self.now)();
+        // A log that cannot be written is nobody's to be told of.
+        let write = |line: &str| drop(self.writer.make_writer_for(event.metadata()).write_all(line.as_bytes()));
         LINE.with(|line| match line.try_borrow_mut() {
-            Ok(mut line) => writer.write_str(line.of(event, now)),
+            Ok(mut line) => write(line.of(event, now)),
             // Whoever logs while he is being written down himself, as an odd `Display` may, has a line of his own.
-            Err(_) => writer.write_str(Line::new().of(event, now)),
-        })
+            Err(_) => write(Line::new().of(event, now)),
+        });
     }
 }
 
@@ -86,13 +87,28 @@ impl Line {
         }
         self.text.push_str(&self.written);
         // What is left of a leap second is shown as its last microsecond.
-        let _ = write!(self.text, ".{:06}Z", now.timestamp_subsec_micros().min(999_999));
+        self.fraction(u64::from(now.timestamp_subsec_micros().min(999_999)), 6);
+        self.text.push('Z');
     }
 
     fn name(&mut self, field: &Field) {
         self.text.push_str(",\"");
         escape(&mut self.text, field.name());
         self.text.push_str("\":");
+    }
+
+    /// A point and so many digits.
+    fn fraction(&mut self, value: u64, digits: usize) {
+        let mut buffer = itoa::Buffer::new();
+        let written = buffer.format(value);
+        self.text.push('.');
+        self.text.push_str(&"000000"[..digits.saturating_sub(written.len()).min(6)]);
+        self.text.push_str(written);
+    }
+
+    fn integer(&mut self, field: &Field, value: impl itoa::Integer) {
+        self.name(field);
+        self.text.push_str(itoa::Buffer::new().format(value));
     }
 
     fn plain(&mut self, field: &Field, value: impl fmt::Display) {
@@ -128,14 +144,25 @@ impl Visit for Line {
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.plain(field, value);
+        self.integer(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.plain(field, value);
+        self.integer(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
+        // Those that are whole thousandths, as times in milliseconds are: the general way takes as long as the rest of a
+        // line.
+        let thousandths = (value * 1000.0).round();
+        if (0.0..THOUSANDTHS_MAX).contains(&thousandths) && thousandths / 1000.0 == value {
+            let thousandths = thousandths as u64;
+            self.integer(field, thousandths / 1000);
+            if thousandths % 1000 != 0 {
+                self.fraction(thousandths % 1000, 3);
+            }
+            return;
+        }
         match value.is_finite() {
             true => self.plain(field, value),
             // JSON has no such numbers.
@@ -143,6 +170,9 @@ impl Visit for Line {
         }
     }
 }
+
+/// Beyond it a number does not hold every thousandth.
+const THOUSANDTHS_MAX: f64 = 1e12;
 
 /// Writes text as it stands within the quotes of a JSON string.
 struct Escaped<'t>(&'t mut String);
@@ -169,7 +199,9 @@ const SPECIAL: [bool; 256] = {
 
 fn escape(into: &mut String, text: &str) {
     let special = |byte: u8| SPECIAL[usize::from(byte)];
-    if !text.bytes().any(special) {
+    // To the end and without a table, so that many bytes are looked at with one instruction.
+    let any = |any: bool, byte: u8| any | (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    if !text.bytes().fold(false, any) {
         into.push_str(text);
         return;
     }

@@ -18,7 +18,7 @@ pub mod metrics;
 pub mod otel;
 mod request_log;
 
-use self::json_line::JsonLine;
+use self::json_line::JsonLines;
 
 pub use crate::domain::request_id::RequestId;
 pub use metrics::{Metrics, Readings};
@@ -75,7 +75,7 @@ where
     W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
 {
     let now = || SystemClock.now();
-    tracing_subscriber::fmt::layer().event_format(JsonLine { now }).with_writer(writer).boxed()
+    JsonLines { now, writer }.boxed()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! did not come about, or a 429 or 503 that asks for a short wait, each once. A connection that broke once the
 //! request was on it is not retried: the provider may have worked, and charged, for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -106,7 +106,9 @@ impl Call<'_> {
         *request.uri_mut() = self.endpoint.chat.clone();
         *request.headers_mut() = headers;
         let (name, within) = (self.name, self.endpoint.first_byte_timeout);
-        match timeout(within, self.endpoint.transport.call(request)).await {
+        // Pinned here: a future that is handed on is copied at each step.
+        let call = pin!(self.endpoint.transport.call(request));
+        match timeout(within, call).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(Broken::Connect(cause))) => Err(Attempt::NotConnected(UpstreamError::Unreachable {
                 message: format!("the upstream `{name}` could not be connected to: {cause}"),
