@@ -16,13 +16,22 @@ pub(super) async fn execute<const N: usize>(
     (head, tail): (&str, &str),
     rows: impl ExactSizeIterator<Item = [Value; N]>,
 ) -> Result<(), DbErr> {
+    execute_with(transaction, (head, "", tail), rows).await
+}
+
+/// The same with `constants` at the end of every row (`,0,NULL`): what is alike in all of them need not be handed over.
+pub(super) async fn execute_with<const N: usize>(
+    transaction: &DatabaseTransaction,
+    around: (&str, &str, &str),
+    rows: impl ExactSizeIterator<Item = [Value; N]>,
+) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
     let mut rows = rows;
     for length in LENGTHS {
         while rows.len() >= length {
             let mut values = Vec::with_capacity(length * N);
             rows.by_ref().take(length).for_each(|row| values.extend(row));
-            let sql = text((head, tail), backend, length, N);
+            let sql = text(around, backend, length, N);
             transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
         }
     }
@@ -30,15 +39,21 @@ pub(super) async fn execute<const N: usize>(
 }
 
 /// The statement for so many rows of so many places.
-fn text((head, tail): (&str, &str), backend: DbBackend, rows: usize, places: usize) -> String {
+fn text(
+    (head, constants, tail): (&str, &str, &str),
+    backend: DbBackend,
+    rows: usize,
+    places: usize,
+) -> String {
     let listed = match backend {
         DbBackend::Postgres => {
             let row =
                 |row| (1..=places).map(|place| format!("${}", row * places + place)).collect::<Vec<_>>();
-            (0..rows).map(|number| format!("({})", row(number).join(","))).collect::<Vec<_>>().join(",")
+            let row = |number| format!("({}{constants})", row(number).join(","));
+            (0..rows).map(row).collect::<Vec<_>>().join(",")
         }
         // Numbered places would make the text five times as long, and it is hashed and compared at every use.
-        _ => vec![format!("({})", vec!["?"; places].join(",")); rows].join(","),
+        _ => vec![format!("({}{constants})", vec!["?"; places].join(",")); rows].join(","),
     };
     [head, &listed, tail].join(" ")
 }
@@ -49,11 +64,24 @@ mod tests {
 
     #[test]
     fn a_text_has_a_place_for_every_value() {
-        let around = ("INSERT INTO a (b, c) VALUES", "ON CONFLICT DO NOTHING");
+        let around = ("INSERT INTO a (b, c) VALUES", "", "ON CONFLICT DO NOTHING");
         let sql = text(around, DbBackend::Sqlite, 2, 2);
         assert_eq!(sql, "INSERT INTO a (b, c) VALUES (?,?),(?,?) ON CONFLICT DO NOTHING");
         let sql = text(around, DbBackend::Postgres, 2, 2);
         assert_eq!(sql, "INSERT INTO a (b, c) VALUES ($1,$2),($3,$4) ON CONFLICT DO NOTHING");
+    }
+
+    #[test]
+    fn constants_end_every_row() {
+        let around = ("INSERT INTO a (b, c, d) VALUES", ",0,NULL", "");
+        assert_eq!(
+            text(around, DbBackend::Sqlite, 2, 1),
+            "INSERT INTO a (b, c, d) VALUES (?,0,NULL),(?,0,NULL) "
+        );
+        assert_eq!(
+            text(around, DbBackend::Postgres, 2, 1),
+            "INSERT INTO a (b, c, d) VALUES ($1,0,NULL),($2,0,NULL) "
+        );
     }
 
     #[test]

@@ -14,11 +14,7 @@ use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
 };
-use tracing_subscriber::{
-    Layer,
-    fmt::MakeWriter,
-    layer::Context,
-};
+use tracing_subscriber::{Layer, fmt::MakeWriter, layer::Context};
 
 /// Writes events so.
 pub(super) struct JsonLines<W> {
@@ -41,7 +37,8 @@ where
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let now = (self.now)();
         // A log that cannot be written is nobody's to be told of.
-        let write = |line: &str| drop(self.writer.make_writer_for(event.metadata()).write_all(line.as_bytes()));
+        let write =
+            |line: &str| drop(self.writer.make_writer_for(event.metadata()).write_all(line.as_bytes()));
         LINE.with(|line| match line.try_borrow_mut() {
             Ok(mut line) => write(line.of(event, now)),
             // Whoever logs while he is being written down himself, as an odd `Display` may, has a line of his own.
@@ -158,8 +155,9 @@ impl Visit for Line {
         if (0.0..THOUSANDTHS_MAX).contains(&thousandths) && thousandths / 1000.0 == value {
             let thousandths = thousandths as u64;
             self.integer(field, thousandths / 1000);
-            if thousandths % 1000 != 0 {
-                self.fraction(thousandths % 1000, 3);
+            let part = thousandths % 1000;
+            if part > 0 {
+                self.fraction(part, 3);
             }
             return;
         }

@@ -125,7 +125,8 @@ fn a_line_is_json_whatever_its_fields_hold() {
 
 #[test]
 fn a_fraction_is_written_as_itself() {
-    let some = [0.0, 0.001, 0.01, 0.5, 12.345, 3.0, 0.1234, -1.5, 4503599.627, 1e11 + 0.001, 1e15, 1e300, 5e-324];
+    let some =
+        [0.0, 0.001, 0.01, 0.5, 12.345, 3.0, 0.1234, -1.5, 4503599.627, 1e11 + 0.001, 1e15, 1e300, 5e-324];
     let lines = logged(LevelFilter::INFO, || some.iter().for_each(|one| tracing::info!(one, "number")));
     for (line, one) in lines.iter().zip(some) {
         assert_eq!(line["one"].as_f64(), Some(one), "{line}");

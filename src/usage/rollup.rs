@@ -18,6 +18,9 @@ use crate::domain::{
 /// The most sums that wait: some 20 MB, and more keys than are in use at a time.
 const WAITING_SUMS: usize = 100_000;
 
+/// For how many records room is made at once: a megabyte or so.
+const ROOM: usize = 4096;
+
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Added {
@@ -96,10 +99,12 @@ impl Rollup {
         let mut used: Vec<_> = self.used.drain().collect();
         used.sort_unstable();
         self.number += 1;
+        // Room for as many again: growing would copy each more than once.
+        let next = Vec::with_capacity(self.records.len().min(ROOM));
         Batch {
             writer: self.writer,
             number: self.number,
-            records: std::mem::take(&mut self.records),
+            records: std::mem::replace(&mut self.records, next),
             totals,
             used,
         }

@@ -91,7 +91,7 @@ impl Answer {
             (header::CONTENT_LENGTH, HeaderValue::from_static("4")),
         ]);
         let response = UpstreamResponse { status, headers, body };
-        let received = Received { watch: Watch::new(None, None, &response), response, guard };
+        let received = Received { watch: Box::new(Watch::new(None, None, &response)), response, guard };
         let unmetered = Unmetered {
             received,
             withheld: Withheld::default(),

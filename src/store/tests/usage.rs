@@ -248,6 +248,37 @@ async fn what_is_written_of_a_request_is_read_back() {
 }
 
 #[tokio::test]
+async fn a_request_without_tools_and_one_with_any_part_of_them_are_read_back() {
+    on_every_store(async |world| {
+        let account = AccountId(Uuid::now_v7());
+        let without = |number: u8| Record {
+            tools: ToolTally::default(),
+            routing: None,
+            called: 0,
+            recall_misses: 0,
+            saved: Saved::default(),
+            session: None,
+            ..record(account, number, world.now())
+        };
+        let records = vec![
+            without(1),
+            Record { tools: ToolTally { would_deny: 1, ..ToolTally::default() }, ..without(2) },
+            Record { routing: Some(Routing::Semantic), ..without(3) },
+            Record { called: 1, ..without(4) },
+            without(5),
+            Record { recall_misses: 1, ..without(6) },
+            Record { saved: Saved { lists: 1, ..Saved::default() }, ..without(7) },
+            Record { saved: Saved { pruning: 1, ..Saved::default() }, ..without(8) },
+        ];
+        world.store.usage().write(&batch(Vec::new(), records.clone())).await.unwrap();
+        for record in records {
+            assert_eq!(world.store.usage().request(account, record.id).await.unwrap(), Some(record));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_request_is_found_by_its_id_among_many_and_however_long_its_body_took() {
     on_every_store(async |world| {
         let account = AccountId(Uuid::now_v7());

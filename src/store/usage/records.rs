@@ -121,8 +121,8 @@ const BODY: TimeDelta = TimeDelta::hours(1);
 /// A column, and what of a record goes into it.
 type Written = (Column, fn(&Record) -> Value);
 
-/// What is written of a record, place by place.
-pub(super) const PLACES: [Written; 28] = [
+/// What is written of every record, place by place.
+pub(super) const PLACES: [Written; 19] = [
     (Column::AccountId, |record| record.account_id.0.into()),
     (Column::At, |record| storable_time(record.at).into()),
     (Column::Id, |record| Uuid::from_bytes(record.id.bytes()).into()),
@@ -139,19 +139,32 @@ pub(super) const PLACES: [Written; 28] = [
     (Column::UpstreamUs, |record| record.latency.upstream_us.into()),
     (Column::OwnUs, |record| record.latency.own_us.into()),
     (Column::FirstByteUs, |record| record.latency.first_byte_us.into()),
-    (Column::ToolsInput, |record| i64::from(record.tools.input).into()),
-    (Column::ToolsDenied, |record| i64::from(record.tools.denied).into()),
-    (Column::ToolsWouldDeny, |record| i64::from(record.tools.would_deny).into()),
-    (Column::ToolsOutput, |record| i64::from(record.tools.output).into()),
-    (Column::ToolsCalled, |record| i64::from(record.called).into()),
-    (Column::RecallMisses, |record| i64::from(record.recall_misses).into()),
-    (Column::Routing, |record| record.routing.map(Routing::as_str).into()),
     (Column::PromptTokens, |record| record.tokens.prompt.into()),
     (Column::CompletionTokens, |record| record.tokens.completion.into()),
     (Column::CachedTokens, |record| record.tokens.cached.into()),
-    (Column::TokensSavedPruning, |record| record.saved.pruning.into()),
-    (Column::TokensSavedLists, |record| record.saved.lists.into()),
 ];
+
+/// What is written beside it of one with tools; and as what it stands in the statement of those without, which is a third
+/// fewer values to hand over.
+pub(super) const OF_TOOLS: [(Written, &str); 9] = [
+    ((Column::ToolsInput, |record| i64::from(record.tools.input).into()), "0"),
+    ((Column::ToolsDenied, |record| i64::from(record.tools.denied).into()), "0"),
+    ((Column::ToolsWouldDeny, |record| i64::from(record.tools.would_deny).into()), "0"),
+    ((Column::ToolsOutput, |record| i64::from(record.tools.output).into()), "0"),
+    ((Column::ToolsCalled, |record| i64::from(record.called).into()), "0"),
+    ((Column::RecallMisses, |record| i64::from(record.recall_misses).into()), "0"),
+    ((Column::Routing, |record| record.routing.map(Routing::as_str).into()), "NULL"),
+    ((Column::TokensSavedPruning, |record| record.saved.pruning.into()), "0"),
+    ((Column::TokensSavedLists, |record| record.saved.lists.into()), "0"),
+];
+
+/// Whether a record has any of it.
+pub(super) fn has_tools(record: &Record) -> bool {
+    let nothing = record.tools == ToolTally::default()
+        && (record.called, record.recall_misses, record.routing) == (0, 0, None)
+        && record.saved == Saved::default();
+    !nothing
+}
 
 fn text(text: Option<&str>) -> Value {
     text.map(storable_text).into()

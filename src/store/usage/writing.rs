@@ -14,7 +14,11 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{FIGURES, UsageStore, records::PLACES, stored_key};
+use super::{
+    FIGURES, UsageStore,
+    records::{OF_TOOLS, PLACES, has_tools},
+    stored_key,
+};
 use crate::{
     domain::usage::{Batch, DayTotals, Record, Totals},
     store::{
@@ -77,9 +81,23 @@ async fn claimed(
 
 /// Inserts records. An id that is there already is passed over, rather than stopping all usage for good.
 async fn insert(transaction: &DatabaseTransaction, records: &[Record]) -> Result<(), DbErr> {
-    let head = format!("INSERT INTO usage_record ({}) VALUES", names(PLACES.map(|(column, _)| column)));
-    let rows = records.iter().map(|record| PLACES.map(|(_, value)| value(record)));
-    bulk::execute(transaction, (&head, "ON CONFLICT DO NOTHING"), rows).await
+    let columns = PLACES.map(|(column, _)| column).into_iter().chain(OF_TOOLS.map(|((column, _), _)| column));
+    let head = format!("INSERT INTO usage_record ({}) VALUES", names(columns));
+    let tail = "ON CONFLICT DO NOTHING";
+    let (with, without): (Vec<_>, Vec<_>) = records.iter().partition(|record| has_tools(record));
+    let rows = with.into_iter().map(whole);
+    bulk::execute(transaction, (&head, tail), rows).await?;
+    let nothing: String = OF_TOOLS.iter().map(|(_, nothing)| format!(",{nothing}")).collect();
+    let rows = without.into_iter().map(|record| PLACES.map(|(_, value)| value(record)));
+    bulk::execute_with(transaction, (&head, &nothing, tail), rows).await
+}
+
+/// All values of a record.
+fn whole(record: &Record) -> [Value; PLACES.len() + OF_TOOLS.len()] {
+    std::array::from_fn(|place| match PLACES.get(place) {
+        Some((_, value)) => value(record),
+        None => OF_TOOLS[place - PLACES.len()].0.1(record),
+    })
 }
 
 /// Adds sums to those that are there.
