@@ -63,9 +63,9 @@ fn main() {
     let report = runtime.block_on(Box::pin(measured(&settings)));
     println!("\n{report}");
     if settings.save {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/gateway/results.md");
-        std::fs::write(path, report).unwrap();
-        println!("written to benches/gateway/results.md");
+        let name = if settings.orqen.is_some() { "results-other.md" } else { "results.md" };
+        std::fs::write(format!("{}/benches/gateway/{name}", env!("CARGO_MANIFEST_DIR")), report).unwrap();
+        println!("written to benches/gateway/{name}");
     }
 }
 

@@ -15,7 +15,7 @@ cargo bench --bench gateway -- [--rounds 5] [--seconds 3] [--warm 1] [--rate 500
   --only      a list of closed,open,streams,sweep,memory with commas; without it: all
   --payloads  a list of small,medium,large with commas, of closed and open; without it: all
   --orqen     the binary to measure instead of the one that cargo built for this, such as that of deploy/pgo/build
-  --save      write the report to benches/gateway/results.md too";
+  --save      write the report to benches/gateway/results.md too, or with --orqen to results-other.md";
 
 /// The parts that there are.
 const PARTS: [&str; 5] = ["closed", "open", "streams", "sweep", "memory"];
