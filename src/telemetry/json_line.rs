@@ -182,24 +182,15 @@ impl fmt::Write for Escaped<'_> {
     }
 }
 
-/// Which bytes cannot stand in a JSON string as they are. A table: most texts are names and words of a few bytes.
-const SPECIAL: [bool; 256] = {
-    let mut special = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        special[byte] = true;
-        byte += 1;
-    }
-    special[b'"' as usize] = true;
-    special[b'\\' as usize] = true;
-    special
-};
+/// Whether a byte cannot stand in a JSON string as it is. Without a branch or a table, so that many bytes are looked at with
+/// one instruction.
+fn special(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
 
 fn escape(into: &mut String, text: &str) {
-    let special = |byte: u8| SPECIAL[usize::from(byte)];
-    // To the end and without a table, so that many bytes are looked at with one instruction.
-    let any = |any: bool, byte: u8| any | (byte < 0x20) | (byte == b'"') | (byte == b'\\');
-    if !text.bytes().fold(false, any) {
+    // To the end: nearly no text has any.
+    if !text.bytes().fold(false, |any, byte| any | special(byte)) {
         into.push_str(text);
         return;
     }

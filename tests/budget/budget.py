@@ -4,8 +4,8 @@ budget.py ORQEN [--save]: starts the binary under valgrind with every rule on (b
 SQLite), sends requests of three sizes over one connection to a provider in this process, and counts all threads. A
 count moves by a percent or two from run to run, and by five on a busy machine, where times double: what is done by the
 clock is in it. `budget.json` has what was recorded, beside two loops that kept both cores busy; more than that and ROOM is
-a failure. The binary is that of the profile `budget` (`tests/budget/run` builds it): counts of
-other builds say nothing about these.
+a failure. The binary is that of the profile `budget` (`tests/budget/run` builds it): counts of other builds say nothing
+about these.
 """
 
 import functools
@@ -79,7 +79,7 @@ listen = "127.0.0.1:{port}"
 [store]
 url = "sqlite://{folder}/orqen.db"
 bootstrap = false
-# What is done by the clock, looks at the store and batches of records, a slow machine does more often for each request.
+# What is done by the clock (looks at the store, batches of records) a slow machine does more often for each request.
 poll_every = "1s"
 [policy]
 {limits}
@@ -200,20 +200,21 @@ def main():
     if save:
         RECORD.write_text(json.dumps(numbers, indent=2) + "\n")
     budget = json.loads(RECORD.read_text())
+
+    def over():
+        return [size for size, number in numbers.items() if number > budget[size] * (1 + ROOM)]
+
     # A busy machine adds and never takes away: what is over is counted again, and the least holds.
     for _ in range(AGAIN):
-        for size in [size for size, number in numbers.items() if number > budget[size] * (1 + ROOM)]:
+        for size in over():
             numbers[size] = min(numbers[size], count(size))
-    over = False
     for size, number in numbers.items():
-        change = number / budget[size] - 1
-        verdict = "over" if change > ROOM else "ok"
-        over |= change > ROOM
+        verdict, change = "over" if size in over() else "ok", number / budget[size] - 1
         print(f"{verdict:<5} {size:<7} {number:>9} instructions a request, recorded {budget[size]:>9}, {change:+.1%}")
-    if over:
+    if over():
         print("A request costs more than was recorded: find what it is (callgrind_annotate), or, where it is worth it, say so")
         print("in the commit and record anew: tests/budget/run --save")
-    sys.exit(over)
+    sys.exit(bool(over()))
 
 
 if __name__ == "__main__":
