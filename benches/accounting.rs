@@ -175,6 +175,7 @@ impl Books {
         let (written, sink) = (Arc::new(AtomicU64::new(0)), store.clone());
         let parts = usage::Parts {
             bounds: Bounds::default(),
+            keeps_records: true,
             tokenizer: Arc::new(Tokenizer::new()),
             clock: Arc::new(SystemClock),
             on_counted: Box::new(|_, _| {}),

@@ -16,6 +16,8 @@ pub(crate) const NGINX: usize = 1;
 pub(crate) const OFF: usize = 2;
 /// That of Orqen with it.
 pub(crate) const ON: usize = 3;
+/// That of Orqen with it that keeps sums and no records: it takes part in the closed loops only.
+pub(crate) const SUMS: usize = 4;
 
 /// Something between the load and the mock.
 pub(crate) struct Candidate {
@@ -37,7 +39,12 @@ impl Candidate {
         let proxy = procs::role(Core::Measured, &["proxy", &mock.to_string()]);
         let nginx = nginx::start(folder, mock).await;
         let mut all = vec![Self::plain("plain proxy", Some(proxy)), Self::plain("nginx", nginx)];
-        for (name, governance) in [("orqen off", Governance::Off), ("orqen on", Governance::On)] {
+        let variants = [
+            ("orqen off", Governance::Off),
+            ("orqen on", Governance::On),
+            ("orqen on, sums only", Governance::Sums),
+        ];
+        for (name, governance) in variants {
             let (process, address, key) = program.start(folder, mock, governance).await;
             all.push(Self { key: Some(key), governance, ..Self::plain(name, Some((process, address))) });
         }

@@ -52,8 +52,9 @@ fn forwarded(candidate: &Candidate, sent: &str, kept: &[u8]) -> Result<(), Strin
     let (sent, kept) = (count(&read(sent.as_bytes())?), count(&read(kept)?));
     let right = match candidate.governance {
         // The lists take a quarter; where there is enough to choose from, pruning takes the most of the others.
-        Governance::On if sent == Size::Large.tools() => kept > 0 && kept <= sent / 2,
-        Governance::On if sent > 0 => kept < sent,
+        Governance::Off => kept == sent,
+        _ if sent == Size::Large.tools() => kept > 0 && kept <= sent / 2,
+        _ if sent > 0 => kept < sent,
         _ => kept == sent,
     };
     right.then_some(()).ok_or_else(|| format!("of {sent} tools the provider got {kept}"))

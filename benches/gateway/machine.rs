@@ -35,7 +35,8 @@ pub(crate) fn described(settings: &Settings) -> String {
     text.push_str(
         "\nThe plain proxy passes everything through on Orqen's HTTP stack. `off`: a key without lists or limits, \
          nothing pruned; `on`: both lists, all limits, pruning `safe`, with wide time limits, since on a busy core it \
-         would else be skipped. Both record every request in SQLite and have metrics; neither can be switched off. \
+         would else be skipped. Both record every request in SQLite and have metrics; `sums only` keeps sums by \
+         day instead of records (`usage.records = false`). \
          Medians over rounds; ratios are of one round. Processor time is that of the candidate's whole process.\n",
     );
     text

@@ -2,10 +2,10 @@
 //! be, and next to nginx.
 //!
 //! `cargo bench --bench gateway`, with `-- --rounds 5 --seconds 3` and more (`settings` has them all). A mock provider
-//! and the load run on core 1; the plain proxy, nginx and Orqen twice (`off`: no lists, no limits, no pruning; `on`:
-//! all of it) on core 0, all there from the begin, each driven in turn, all of them in each round. What counts are
-//! ratios within a round, and processor time a request more than requests a second. Recording and metrics cannot be
-//! switched off, so that both variants have them; what the threads of SQLite take is said apart.
+//! and the load run on core 1; the plain proxy, nginx and Orqen (`off`: no lists, no limits, no pruning; `on`: all of it;
+//! in closed loops also `on` with sums of usage instead of records) on core 0, all there from the begin, each driven in
+//! turn, all of them in each round. What counts are ratios within a round, and processor time a request more than requests
+//! a second. Metrics are always on; what the threads of SQLite take is said apart.
 //!
 //! Everything is on loopback and bounded in time. The mock and the proxy are this program under another role, so that
 //! nothing needs to be there but what `cargo bench` builds, and nginx, which is left out where it cannot be had.

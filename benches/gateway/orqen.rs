@@ -1,4 +1,4 @@
-//! Orqen itself: the binary that cargo built for this bench, on a new SQLite file, in one of two variants.
+//! Orqen itself: the binary that cargo built for this bench, on a new SQLite file, in one of three variants.
 
 use std::{
     fs,
@@ -22,6 +22,8 @@ pub(crate) enum Governance {
     Off,
     /// A key with both lists, every limit that there is, and pruning.
     On,
+    /// The same, where of usage only the sums by day are kept.
+    Sums,
 }
 
 impl<'p> Program<'p> {
@@ -40,6 +42,7 @@ impl<'p> Program<'p> {
         let folder = folder.join(match governance {
             Governance::Off => "off",
             Governance::On => "on",
+            Governance::Sums => "sums",
         });
         fs::create_dir(&folder).unwrap();
         let address = procs::free_address();
@@ -48,7 +51,7 @@ impl<'p> Program<'p> {
         self.asked(&file, &["account", "create", "default"]);
         let lists: &[&str] = match governance {
             Governance::Off => &[],
-            Governance::On => &LISTS,
+            Governance::On | Governance::Sums => &LISTS,
         };
         let secret = self.asked(&file, &[&["key", "create", "bench"], lists].concat());
         // Its log has a line for each request, which would fill a disc: it is written, and nobody keeps it.
@@ -104,17 +107,20 @@ fn configuration(folder: &Path, (address, mock): (SocketAddr, SocketAddr), gover
     let store: PathBuf = folder.join("orqen.db");
     let policy = match governance {
         Governance::Off => "requests_per_minute = \"unlimited\"\n".to_owned(),
-        Governance::On => LIMITS.iter().map(|limit| format!("{limit} = {WIDE}\n")).collect(),
+        Governance::On | Governance::Sums => {
+            LIMITS.iter().map(|limit| format!("{limit} = {WIDE}\n")).collect()
+        }
     };
     let mode = match governance {
         Governance::Off => "off",
-        Governance::On => "safe",
+        Governance::On | Governance::Sums => "safe",
     };
+    let records = governance != Governance::Sums;
     format!(
         "[server]\nlisten = \"{address}\"\n[store]\nurl = \"sqlite://{}\"\nbootstrap = false\n[policy]\n{policy}\
          [limits]\nfailed_auth_per_minute = \"unlimited\"\n[pruning]\nmode = \"{mode}\"\nlearning_share = 0.0\n\
          scoring_budget = \"200ms\"\nindexing_budget = \"1s\"\n\
-         [[upstreams]]\nname = \"mock\"\nbase_url = \"http://{mock}/v1\"\nmodels = [\"gpt-*\"]\n",
+         [usage]\nrecords = {records}\n[[upstreams]]\nname = \"mock\"\nbase_url = \"http://{mock}/v1\"\nmodels = [\"gpt-*\"]\n",
         store.display()
     )
 }

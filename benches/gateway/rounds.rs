@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
-    candidate::{Candidate, OFF},
+    candidate::{Candidate, OFF, SUMS},
     check, client,
     figures::Figures,
     load::{self, Plan},
@@ -75,7 +75,12 @@ pub(crate) async fn run(settings: &Settings, candidates: &[Candidate], mock: Soc
     for round in 1..=settings.rounds {
         for load in Load::all(settings) {
             for (place, candidate) in candidates.iter().enumerate() {
-                if matches!(load, Load::Sweep(_)) && place < OFF {
+                let left_out = match load {
+                    Load::Closed(_) => false,
+                    Load::Sweep(_) => place < OFF || place == SUMS,
+                    _ => place == SUMS,
+                };
+                if left_out {
                     continue;
                 }
                 let figures = one(settings, load, candidate, mock).await;

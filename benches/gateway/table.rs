@@ -76,7 +76,8 @@ impl Tables<'_> {
 
     /// A row for each candidate, which begins with its name and ends with its errors.
     fn rows(&self, text: &mut String, (load, name): (Load, &str), cells: impl Fn(usize) -> Vec<String>) {
-        for (place, candidate) in self.candidates.iter().enumerate() {
+        let took_part = |(place, _): &(usize, &Candidate)| !self.rounds(load, *place).is_empty();
+        for (place, candidate) in self.candidates.iter().enumerate().filter(took_part) {
             let (cells, errors) = (cells(place).join(" | "), self.errors(load, place));
             let _ = writeln!(text, "| {name} | {} | {cells} | {errors} |", candidate.name);
         }

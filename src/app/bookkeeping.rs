@@ -32,8 +32,8 @@ const WRITERS: TimeDelta = TimeDelta::days(7);
 
 /// Starts the writer of usage, and gives the handle that feeds it.
 pub(super) fn recorder(
-    store: &Store,
-    clock: &SharedClock,
+    config: &config::Usage,
+    (store, clock): (&Store, &SharedClock),
     (tokenizer, on_counted): (&Arc<Tokenizer>, OnCounted),
     (tasks, stop): (&TaskTracker, CancellationToken),
 ) -> UsageRecorder {
@@ -47,6 +47,7 @@ pub(super) fn recorder(
     });
     let parts = usage::Parts {
         bounds: usage::Bounds::default(),
+        keeps_records: config.records,
         tokenizer: Arc::clone(tokenizer),
         clock: Arc::clone(clock),
         on_counted,

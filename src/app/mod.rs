@@ -105,7 +105,8 @@ impl App {
         let (spans, lost_spans) = bookkeeping::spans(&config, &tasks)?;
         let on_counted = bookkeeping::on_counted(&limiter, &metrics, spans);
         let counted = (&tokenizer, on_counted);
-        let recorder = bookkeeping::recorder(&store, &clock, counted, (&tasks, stop_writing.clone()));
+        let recorder =
+            bookkeeping::recorder(&config.usage, (&store, &clock), counted, (&tasks, stop_writing.clone()));
         let used = recorder.clone();
         let authenticator = Arc::new(Authenticator::new(
             auth::Parts {

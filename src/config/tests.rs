@@ -224,6 +224,7 @@ fn every_bound_is_kept() {
         ("[store]\nstale_for = \"2d\"", "store.stale_for", "to \"1d\""),
         ("[store]\nmax_connections = 0", "store.max_connections", "give 1 to 1000"),
         ("[store]\nmax_connections = -1", "store.max_connections", "-1 does not fit"),
+        ("[usage]\nrecords = \"no\"", "usage.records", "expected a boolean"),
         ("[usage]\nretention = \"1h\"", "usage.retention", "give \"1d\" to \"365d\""),
         ("[auth]\npeppers = [\"1:ab\"]", "auth.peppers", "hexadecimal digits"),
         ("[auth]\nsigning_keys = [\"1:ab\"]", "auth.signing_keys", "hexadecimal digits"),

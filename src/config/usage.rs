@@ -12,6 +12,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
+    /// Whether there is a record of each request; without it only the sums by day are kept.
+    pub records: bool,
     /// How long the record of a request is kept; the sums by day stay.
     #[serde(with = "duration")]
     pub retention: Duration,

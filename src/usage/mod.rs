@@ -15,6 +15,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use self::rollup::Rollup;
 pub use self::{
     pending::{Pending, Spared},
     recorder::UsageRecorder,
@@ -50,6 +51,8 @@ pub type OnCounted = Box<dyn Fn(&Record, u64) + Send + Sync>;
 pub struct Parts {
     /// What may wait.
     pub bounds: Bounds,
+    /// Whether records are written, and not their sums alone.
+    pub keeps_records: bool,
     /// Counts the tokens of removed tools.
     pub tokenizer: Arc<Tokenizer>,
     /// The time.
@@ -62,7 +65,8 @@ pub struct Parts {
 /// and writes a batch as a whole or not at all. A batch whose write failed is offered again as it was, under the
 /// same number, before any other: it may have been written all the same.
 pub fn open<S>(parts: Parts, sink: S) -> (UsageRecorder, UsageWriter<S>) {
-    let Parts { bounds, tokenizer, clock, on_counted } = parts;
+    let Parts { bounds, keeps_records, tokenizer, clock, on_counted } = parts;
     let (recorder, queue, shared) = UsageRecorder::open(bounds, clock);
-    (recorder, UsageWriter::new((queue, shared), (tokenizer, on_counted), sink))
+    let rollup = Rollup::new(keeps_records.then_some(bounds.unwritten));
+    (recorder, UsageWriter::new((queue, shared), rollup, (tokenizer, on_counted), sink))
 }

@@ -24,7 +24,7 @@ const ROOM: usize = 4096;
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Added {
-    /// It will be written.
+    /// All that is kept of it will be written.
     Whole,
     /// It is in the sums alone: too many records wait.
     SumsOnly,
@@ -38,14 +38,16 @@ pub(super) struct Rollup {
     writer: Uuid,
     /// The number of the last batch.
     number: i64,
-    most_records: usize,
+    /// How many records may wait; `None` where none is kept.
+    most_records: Option<usize>,
     records: Vec<Record>,
     totals: HashMap<(AccountId, Option<KeyId>, NaiveDate), Totals>,
     used: HashMap<Generation, DateTime<Utc>>,
 }
 
 impl Rollup {
-    pub(super) fn new(most_records: usize) -> Self {
+    /// Nothing yet. Of records so many may wait; with `None` sums are all that is kept.
+    pub(super) fn new(most_records: Option<usize>) -> Self {
         Self {
             writer: Uuid::now_v7(),
             number: 0,
@@ -67,11 +69,14 @@ impl Rollup {
             Entry::Vacant(_) => return Added::Nowhere,
         };
         *sum += Totals::from(&record);
-        if self.records.len() >= self.most_records {
-            return Added::SumsOnly;
+        match self.most_records {
+            None => Added::Whole,
+            Some(most) if self.records.len() >= most => Added::SumsOnly,
+            Some(_) => {
+                self.records.push(record);
+                Added::Whole
+            }
         }
-        self.records.push(record);
-        Added::Whole
     }
 
     /// Adds times of last use. Beyond a bound they are left out: the next use says it again.

@@ -104,6 +104,10 @@ impl Bookkeeping {
     }
 
     fn with(bounds: Bounds, ledger: Ledger) -> Self {
+        Self::keeping(true, bounds, ledger)
+    }
+
+    fn keeping(keeps_records: bool, bounds: Bounds, ledger: Ledger) -> Self {
         let (tasks, cancellation) = (TaskTracker::new(), CancellationToken::new());
         let store = ledger.clone();
         let sink = move |batch| store.clone().write(batch);
@@ -111,6 +115,7 @@ impl Bookkeeping {
         let telling = Arc::clone(&told);
         let parts = Parts {
             bounds,
+            keeps_records,
             tokenizer: Arc::new(Tokenizer::new()),
             clock: clock.clone(),
             on_counted: Box::new(move |record, saved| telling.lock().unwrap().push((record.id, saved))),
@@ -409,6 +414,20 @@ async fn beyond_the_records_that_may_wait_the_sums_are_kept() {
     assert_eq!((books.ledger.totals().complete, listed + unlisted), (100, 100));
     assert!((10..=20).contains(&listed), "{listed}: the batch that hangs, and the one that waits");
     assert_eq!(books.recorder.dropped(), 0);
+}
+
+#[tokio::test]
+async fn without_records_the_sums_are_all_that_is_written() {
+    let books = Bookkeeping::keeping(false, Bounds::default(), Ledger::default());
+    for _ in 0..3 {
+        books.begin().end(Ended::Complete);
+    }
+    books.begin().end(Ended::Error);
+    books.stop().await;
+    let totals = books.ledger.totals();
+    assert_eq!((totals.complete, totals.requests(), books.ledger.records()), (3, 4, Vec::new()));
+    assert_eq!(books.told.lock().unwrap().len(), 4, "limits and figures count them all the same");
+    assert_eq!((books.recorder.unlisted(), books.recorder.dropped()), (0, 0), "nothing was lost");
 }
 
 #[tokio::test]

@@ -101,6 +101,7 @@ struct Writing {
 impl<S> UsageWriter<S> {
     pub(super) fn new(
         (queue, shared): (mpsc::Receiver<Queued>, Arc<Shared>),
+        rollup: Rollup,
         (tokenizer, on_counted): (Arc<Tokenizer>, OnCounted),
         sink: S,
     ) -> Self {
@@ -111,7 +112,7 @@ impl<S> UsageWriter<S> {
             on_counted,
             sink,
             pace: Pace::default(),
-            rollup: Rollup::new(shared.bounds.unwritten),
+            rollup,
             shared,
             failed: None,
             waiting: 0,

@@ -80,6 +80,7 @@ impl Answer {
         };
         let parts = usage::Parts {
             bounds: usage::Bounds::default(),
+            keeps_records: true,
             tokenizer: Arc::new(Tokenizer::new()),
             clock: Arc::new(SystemClock),
             on_counted: Box::new(|_, _| {}),

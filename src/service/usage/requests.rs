@@ -70,7 +70,8 @@ impl Usage {
         let record = found.ok_or_else(|| {
             let message = format!(
                 "the account has no request {}: the id is in its answer's x-request-id, and its record is there a \
-                 second after its end",
+                 second after its end, if the server keeps records (`usage.records`) and for as long as it does \
+                 (`usage.retention`)",
                 shown(request_id)
             );
             Failure::new(Reason::RequestNotFound, message).about("request_id")

@@ -6,8 +6,9 @@ use super::{World, requests};
 use crate::support::{
     actors::Caller,
     issuer::claims,
+    server::{Settings, TestServer},
     stores::{Place, on_every_store},
-    upstream::Reply,
+    upstream::{Reply, ScriptedUpstream},
 };
 
 fn ids(records: &[Value]) -> Vec<&str> {
@@ -89,4 +90,29 @@ async fn another_accounts_request_cannot_be_told_from_one_that_never_was() {
     assert_eq!(page["requests"], json!([]));
     server.agent(world.agent.secret()).rest().get(&format!("/v1/requests/{id}")).await.success();
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_keeps_no_records_keeps_the_sums() {
+    on_every_store(async |place| {
+        let upstream = ScriptedUpstream::start().await;
+        let settings = Settings::at(&place).toml("usage.records = false").upstream(
+            "scripted",
+            &upstream.base_url(),
+            &["gpt-*"],
+        );
+        let server = TestServer::start(settings).await;
+        let (agent, _) = server.operator().equip(json!({"name": "unrecorded"})).await;
+        let answer = agent.rest().post(crate::chat::CHAT, &json!({"model": "gpt-4o", "messages": []})).await;
+        let id = answer.header("x-request-id").to_owned();
+        answer.success();
+        let server = server.restart().await;
+        let agent = server.agent(agent.secret());
+        assert_eq!(requests(&agent, "").await, Vec::<Value>::new());
+        let missing = agent.rest().get(&format!("/v1/requests/{id}")).await.refused(404, "request_not_found");
+        assert!(missing["message"].as_str().unwrap().contains("`usage.records`"), "{missing}");
+        let summary = agent.rest().get("/v1/usage/summary").await.success();
+        assert_eq!(summary["requests"]["complete"], 1);
+    })
+    .await;
 }
