@@ -107,25 +107,25 @@ impl Call<'_> {
         *request.headers_mut() = headers;
         let (name, within) = (self.name, self.endpoint.first_byte_timeout);
         // Pinned here: a future that is handed on is copied at each step.
-        let call = pin!(self.endpoint.transport.call(request));
-        match timeout(within, call).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(Broken::Connect(cause))) => Err(Attempt::NotConnected(UpstreamError::Unreachable {
+        let call = pin!(self.endpoint.transport.call(request, within));
+        match call.await {
+            Ok(response) => Ok(response),
+            Err(Broken::Connect(cause)) => Err(Attempt::NotConnected(UpstreamError::Unreachable {
                 message: format!("the upstream `{name}` could not be connected to: {cause}"),
             })),
-            Ok(Err(Broken::ConnectTimeout)) => Err(Attempt::NotConnected(UpstreamError::Timeout {
+            Err(Broken::ConnectTimeout) => Err(Attempt::NotConnected(UpstreamError::Timeout {
                 what: format!(
                     "the upstream `{name}` could not be connected to within {:?} (`connect_timeout`)",
                     self.endpoint.connect_timeout
                 ),
             })),
-            Ok(Err(Broken::Sent(cause))) => Err(Attempt::Failed(UpstreamError::Unreachable {
+            Err(Broken::Sent(cause)) => Err(Attempt::Failed(UpstreamError::Unreachable {
                 message: format!(
                     "the connection to the upstream `{name}` broke before it answered: {cause}; not retried, since \
                      the provider may have done the work"
                 ),
             })),
-            Err(_) => Err(Attempt::Failed(UpstreamError::Timeout {
+            Err(Broken::Silent) => Err(Attempt::Failed(UpstreamError::Timeout {
                 what: format!(
                     "the upstream `{name}` did not answer within {within:?} (`first_byte_timeout`)"
                 ),

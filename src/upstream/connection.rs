@@ -10,9 +10,10 @@
 //! last, before it waits.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -25,15 +26,29 @@ use hyper::{
 };
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use super::pool::Pool;
 
 /// What bytes go over: TCP, with TLS or without.
 pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// A request whose connection gave no answer; with the request where nothing of it was sent.
-pub(super) type Unanswered = TrySendError<Request<Full<Bytes>>>;
+/// A request whose connection gave no answer.
+pub(super) enum Unanswered {
+    /// It broke; with the request where nothing of it was sent.
+    Broken(Box<TrySendError<Request<Full<Bytes>>>>),
+    /// Nothing came in time.
+    Silent,
+}
+
+impl Unanswered {
+    fn broken(error: TrySendError<Request<Full<Bytes>>>) -> Self {
+        Self::Broken(Box::new(error))
+    }
+}
 
 /// An HTTP/1 connection.
 pub(super) struct Connection {
@@ -41,13 +56,14 @@ pub(super) struct Connection {
     pub(super) number: u64,
     sender: http1::SendRequest<Full<Bytes>>,
     driver: http1::Connection<Io, Full<Bytes>>,
+    alarm: Alarm,
 }
 
 impl Connection {
     /// Begins to speak HTTP/1.
     pub(super) async fn begin(io: Io, number: u64) -> hyper::Result<Box<Self>> {
         let (sender, driver) = http1::handshake(io).await?;
-        Ok(Box::new(Self { number, sender, driver }))
+        Ok(Box::new(Self { number, sender, driver, alarm: Alarm::new() }))
     }
 
     /// Whether it waits for a request: the last answer has been read to its end, and the provider has not closed.
@@ -60,10 +76,10 @@ impl Connection {
         Pin::new(&mut self.driver).poll(&mut Context::from_waker(waker)).map(drop)
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits until then for the head of its answer.
     pub(super) async fn send(
         mut self: Box<Self>,
-        request: Request<Full<Bytes>>,
+        (request, deadline): (Request<Full<Bytes>>, Instant),
         pool: &Arc<Pool>,
     ) -> Result<Response<Answer>, Unanswered> {
         let mut answer = std::pin::pin!(self.sender.try_send_request(request));
@@ -73,10 +89,40 @@ impl Connection {
                 // What it did not begin with comes back when it is dropped.
                 connection = None;
             }
-            answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            match (answer.as_mut().poll(&mut Context::from_waker(Waker::noop())), &mut connection) {
+                (Poll::Pending, Some(connection)) => {
+                    connection.alarm.poll(deadline, cx).map(|()| Err(Unanswered::Silent))
+                }
+                (answer, _) => answer.map_err(Unanswered::broken),
+            }
         });
         let response = response.await?;
         Ok(response.map(|incoming| Answer::new(incoming, connection.map(|it| (it, Arc::clone(pool))))))
+    }
+}
+
+/// Wakes whoever waits for an answer once it is too late. It stays with its connection and is not set anew for each
+/// request: that would be twice a lock that all timers share. Set for a request before, it rings too early, and is then set
+/// to the time that it is needed for.
+struct Alarm(Pin<Box<Sleep>>);
+
+impl Alarm {
+    fn new() -> Self {
+        Self(Box::pin(sleep_until(Instant::now())))
+    }
+
+    /// Ready once it is that late.
+    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.deadline() > deadline {
+            self.0.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(self.0.as_mut().poll(cx));
+            if self.0.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            self.0.as_mut().reset(deadline);
+        }
     }
 }
 
@@ -84,12 +130,13 @@ impl Connection {
 pub(super) struct Multiplexed(pub(super) http2::SendRequest<Full<Bytes>>);
 
 impl Multiplexed {
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits until then for the head of its answer.
     pub(super) async fn send(
         mut self,
-        request: Request<Full<Bytes>>,
+        (request, deadline): (Request<Full<Bytes>>, Instant),
     ) -> Result<Response<Answer>, Unanswered> {
-        let response = self.0.try_send_request(request).await?;
+        let answer = tokio::time::timeout_at(deadline, self.0.try_send_request(request)).await;
+        let response = answer.map_err(|_| Unanswered::Silent)?.map_err(Unanswered::broken)?;
         Ok(response.map(|incoming| Answer::new(incoming, None)))
     }
 }
@@ -169,5 +216,35 @@ impl Body for Answer {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use tokio::time::timeout_at;
+
+    use super::*;
+
+    const TIME: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_rings_for_each_request_in_its_own_time_whatever_was_before() {
+        let mut alarm = Alarm::new();
+        let mut given = TIME;
+        for place in 0..40 {
+            let began = Instant::now();
+            let (deadline, answered) = (began + given, began + given * (place % 7) * 3 / 10);
+            let rang = timeout_at(answered, poll_fn(|cx| alarm.poll(deadline, cx))).await.is_ok();
+            assert_eq!(rang, answered > deadline, "{place}: rings when nothing was answered");
+            if rang {
+                let late = Instant::now() - deadline;
+                assert!(late < Duration::from_millis(5), "{place}: {late:?}");
+            }
+            // Others want less time, and more again.
+            given = if place % 5 == 0 { TIME / 3 } else { TIME };
+            tokio::time::sleep(TIME * (place % 3)).await;
+        }
     }
 }

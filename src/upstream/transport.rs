@@ -14,11 +14,14 @@ use http_body_util::Full;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::sync::Mutex;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
 use tower::Service;
 
 use super::{
-    connection::{Answer, Connection, Multiplexed},
+    connection::{Answer, Connection, Multiplexed, Unanswered},
     pool::Pool,
     shared::Shared,
 };
@@ -47,6 +50,8 @@ pub(super) enum Broken {
     ConnectTimeout,
     /// The connection broke once it stood: the provider may have seen the request.
     Sent(String),
+    /// No answer came in time.
+    Silent,
 }
 
 /// What a request goes over.
@@ -72,38 +77,48 @@ impl Transport {
         }
     }
 
-    /// One call, up to the status line and headers. Dropping the future closes the connection.
+    /// One call, up to the status line and headers, which takes so long at most. Dropping the future closes the connection.
     ///
     /// What was queued on a connection that turned out closed is sent again: hyper gives it back unwritten or not at all,
     /// so that nothing can be billed twice. Without it every provider that closes idle connections would cost an agent a
     /// 502 now and then.
-    pub(super) async fn call(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Answer>, Broken> {
+    pub(super) async fn call(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        within: Duration,
+    ) -> Result<Response<Answer>, Broken> {
+        let deadline = Instant::now() + within;
         let uri = mem::take(request.uri_mut());
         loop {
             let (way, is_new) = match self.waiting() {
                 Some(way) => (way, false),
-                None => (Box::pin(self.connect(&uri)).await?, true),
+                None => {
+                    let connected = Box::pin(timeout_at(deadline, self.connect(&uri))).await;
+                    (connected.map_err(|_| Broken::Silent)??, true)
+                }
             };
             let answer = match way {
                 Way::Alone(connection) => {
                     *request.uri_mut() = uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
                     request.headers_mut().insert(header::HOST, self.host.clone());
-                    connection.send(request, &self.pool).await
+                    connection.send((request, deadline), &self.pool).await
                 }
                 Way::Among(connection) => {
                     *request.uri_mut() = uri.clone();
                     request.headers_mut().remove(header::HOST);
-                    let answer = Box::pin(connection.send(request)).await;
-                    answer.inspect_err(|error| {
-                        if error.message().is_some() {
-                            self.shared.forget();
-                        }
-                    })
+                    let answer = Box::pin(connection.send((request, deadline))).await;
+                    if let Err(Unanswered::Broken(error)) = &answer
+                        && error.message().is_some()
+                    {
+                        self.shared.forget();
+                    }
+                    answer
                 }
             };
             request = match answer {
                 Ok(answer) => return Ok(answer),
-                Err(mut error) => match error.take_message().filter(|_| !is_new) {
+                Err(Unanswered::Silent) => return Err(Broken::Silent),
+                Err(Unanswered::Broken(mut error)) => match error.take_message().filter(|_| !is_new) {
                     Some(unsent) => unsent,
                     None => return Err(Broken::Sent(innermost(&error.into_error()).to_string())),
                 },

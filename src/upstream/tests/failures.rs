@@ -74,6 +74,21 @@ async fn no_status_line_in_time_is_a_timeout_and_ends_the_call() {
 }
 
 #[tokio::test]
+async fn a_request_on_a_connection_that_waited_has_all_of_its_time() {
+    let provider = Provider::start([answer("200 OK", "", "{}"), Reply::Hold(String::new())]).await;
+    let time = Duration::from_millis(300);
+    let upstream = upstream(&provider, |settings| settings.first_byte_timeout = time);
+    let response = client().send(&upstream, &prepared(BODY), &HeaderMap::new()).await.unwrap();
+    response.body.collect().await.unwrap();
+    tokio::time::sleep(time * 2 / 3).await;
+    let began = tokio::time::Instant::now();
+    let error = failure(&upstream).await;
+    assert!(matches!(error, UpstreamError::Timeout { .. }), "{error}");
+    assert!(began.elapsed() >= time, "{:?}: less than it was given", began.elapsed());
+    assert_eq!(provider.connections(), 1);
+}
+
+#[tokio::test]
 async fn silence_in_an_answer_ends_it_with_a_timeout() {
     let provider = Provider::start([Reply::Hold(STREAM.into())]).await;
     let upstream = upstream(&provider, |settings| settings.idle_timeout = Duration::from_millis(50));
