@@ -4,6 +4,8 @@
 //! connections are accepted for `drain_delay`, while a balancer learns from `/readyz` to send no more; then none
 //! are, and requests that run may finish; what still runs after `drain_deadline` is cut.
 
+mod patience;
+
 use std::{
     convert::Infallible,
     fs,
@@ -12,10 +14,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -36,6 +35,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use self::patience::{Patience, Watch};
 use crate::config;
 
 /// How long a TLS handshake may take.
@@ -208,30 +208,30 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let builder = builder();
-    let spoken = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&spoken);
+    // Also until hyper knows which protocol is spoken, and for the first request of HTTP/2, of which it watches neither.
+    let mut watch = Watch::begin(HEAD_TIMEOUT);
+    let (builder, patience) = (builder(watch.patience()), watch.patience());
     let service = service_fn(move |request| {
-        asked.store(true, Ordering::Relaxed);
+        patience.has_come();
         let answer = handler(request, peer);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
-    // hyper's own time-out begins only once it knows which protocol is spoken: until then a connection that says
-    // nothing would stay for ever.
-    let mut silence = pin!(tokio::time::sleep(HEAD_TIMEOUT));
     let mut stopping = false;
     // By hand, since this is polled several times a request: what has done its work is not looked at again.
     let ended = std::future::poll_fn(|cx| {
-        if !spoken.load(Ordering::Relaxed) && silence.as_mut().poll(cx).is_ready() {
-            tracing::debug!(%peer, "a connection without a request was closed");
-            return Poll::Ready(Ok(()));
-        }
+        let is_over = watch.is_over(cx);
         if !stopping && Pin::new(&mut stop).poll(cx).is_ready() {
             stopping = true;
             connection.as_mut().graceful_shutdown();
         }
-        connection.as_mut().poll(cx)
+        match connection.as_mut().poll(cx) {
+            Poll::Pending if is_over => {
+                tracing::debug!(%peer, "a connection without a request was closed");
+                Poll::Ready(Ok(()))
+            }
+            polled => polled,
+        }
     });
     if let Err(error) = ended.await {
         tracing::debug!(%error, %peer, "connection ended");
@@ -239,13 +239,9 @@ where
 }
 
 /// How a connection is spoken on.
-fn builder() -> auto::Builder<TokioExecutor> {
+fn builder(patience: Patience) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_SIZE as usize);
+    builder.http1().timer(patience).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_SIZE as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -273,3 +269,6 @@ fn tls(config: &config::Server) -> Result<Option<TlsAcceptor>, ServerError> {
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(tls))))
 }
+
+#[cfg(test)]
+mod tests;
