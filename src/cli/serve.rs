@@ -51,7 +51,10 @@ pub(super) fn run(config: Config, env: &Environment) -> anyhow::Result<()> {
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .on_thread_park(telemetry::write_kept_lines)
+        .build();
     runtime.context("the runtime cannot start")?.block_on(Box::pin(serve(config, env)))
 }
 

@@ -13,14 +13,16 @@ use crate::{
     config::{Log, LogFormat},
 };
 
+mod gather;
 mod json_line;
 pub mod metrics;
 pub mod otel;
 mod request_log;
 
-use self::json_line::JsonLines;
+use self::{gather::Gathered, json_line::JsonLines};
 
 pub use crate::domain::request_id::RequestId;
+pub use gather::write_kept_lines;
 pub use metrics::{Metrics, Readings};
 pub use request_log::{CallerSlot, LoggedCaller, Protocol, RequestLog};
 
@@ -51,7 +53,7 @@ pub fn init(log: &Log) -> Result<(), TelemetryError> {
         LogFormat::Json => false,
         LogFormat::Auto => terminal,
     };
-    let format = if human { for_people(terminal, io::stderr) } else { for_machines(io::stderr) };
+    let format = if human { for_people(terminal, io::stderr) } else { for_machines(Gathered) };
     tracing_subscriber::registry().with(format.with_filter(filter)).try_init()?;
     Ok(())
 }
