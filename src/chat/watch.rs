@@ -301,7 +301,7 @@ mod tests {
     fn told(media: &'static str, pieces: &[&'static str]) -> Told {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media))]);
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        let mut watch = Watch::new(None, None, &UpstreamResponse { status: StatusCode::OK, headers, body });
+        let mut watch = Watch::new(None, None, &UpstreamResponse::new(StatusCode::OK, headers, body));
         pieces.iter().for_each(|piece| watch.push(&Bytes::from_static(piece.as_bytes()), None));
         watch.finish()
     }
@@ -374,8 +374,7 @@ mod tests {
         let headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        let mut watch =
-            Watch::new(None, Some(list), &UpstreamResponse { status: StatusCode::OK, headers, body });
+        let mut watch = Watch::new(None, Some(list), &UpstreamResponse::new(StatusCode::OK, headers, body));
         let answer = r#"{"choices":[{"message":{"tool_calls":[{"function":{"name":"Gone"}},{"function":{"name":"b"}}]}}]}"#;
         watch.push(&Bytes::from_static(answer.as_bytes()), None);
         let told = watch.finish();

@@ -100,8 +100,9 @@ fn the_reference_shows_every_field_and_no_other() {
     assert_eq!(shown("limits"), names_of::<Limits>());
     assert_eq!(shown("log"), names_of::<Log>());
     assert_eq!(shown("otel"), names_of::<Otel>());
+    assert_eq!(shown("usage"), names_of::<Usage>());
     // With a single field serde words its error in another way.
-    assert_eq!(shown("redis").len() + shown("demo").len() + shown("usage").len(), 3);
+    assert_eq!(shown("redis").len() + shown("demo").len(), 2);
     Config::deserialize(toml::Value::Table(reference::FIELDS.clone()))
         .expect("every example has its field's shape");
 }

@@ -155,12 +155,11 @@ impl Call<'_> {
             status if status.is_redirection() || status.is_informational() => {
                 Err(UpstreamError::Unreachable { message: self.redirect(status, &parts.headers) })
             }
-            status => Ok(UpstreamResponse {
-                status,
-                headers: headers::returned(&parts.headers),
-                body: Gathered::new(ProviderBody::new(body, self.name, self.endpoint.idle_timeout))
-                    .boxed_unsync(),
-            }),
+            status => {
+                let body = ProviderBody::new(body, self.name, self.endpoint.idle_timeout);
+                let body = Gathered::new(body).boxed_unsync();
+                Ok(UpstreamResponse::new(status, headers::returned(&parts.headers), body))
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! An HTTP/1 connection has no task of its own: it is driven by whoever waits for its answer. A task would have to be
 //! woken for every piece that comes, only to wake the one that wants it, twice over the scheduler for each; and what it
-//! would notice in between, that the provider has closed, is asked before the next request. HTTP/2, where one connection
+//! would notice in between, that the provider has closed, is seen before the next request is written. HTTP/2, where one connection
 //! carries many requests, has a task.
 //!
 //! The wakers: hyper's connection and the bodies that it hands out tell each other by wakers that there is something to
@@ -76,7 +76,8 @@ impl Connection {
         Pin::new(&mut self.driver).poll(&mut Context::from_waker(waker)).map(drop)
     }
 
-    /// Sends a request and waits until then for the head of its answer.
+    /// Sends a request and waits until then for the head of its answer. hyper looks first whether the provider has closed, or
+    /// has said something unasked, and then gives the request back as it was.
     pub(super) async fn send(
         mut self: Box<Self>,
         (request, deadline): (Request<Full<Bytes>>, Instant),

@@ -53,14 +53,10 @@ impl Pool {
         self.opened.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// An open connection, if one waits.
+    /// A connection that was open when it began to wait, if there is one. What has happened since is seen by whoever sends
+    /// on it, before anything of his request is written (`Connection::send`).
     pub(super) fn take(&self) -> Option<Box<Connection>> {
-        loop {
-            let (_, (_, mut connection)) = self.lock().connections.pop_first()?;
-            if connection.is_open() {
-                return Some(connection);
-            }
-        }
+        self.lock().connections.pop_first().map(|(_, (_, connection))| connection)
     }
 
     /// Lets a connection wait whose answer has been read; one that takes no other request is closed.

@@ -21,14 +21,22 @@ pub struct UpstreamResponse {
     pub headers: HeaderMap,
     /// Its body.
     pub body: UpstreamBody,
+    /// Whether it is a stream of server-sent events.
+    is_event_stream: bool,
 }
 
 impl UpstreamResponse {
+    /// An answer of this kind.
+    pub fn new(status: StatusCode, headers: HeaderMap, body: UpstreamBody) -> Self {
+        let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media = value.split(';').next().unwrap_or_default().trim();
+        let is_event_stream = media.eq_ignore_ascii_case("text/event-stream");
+        Self { status, headers, body, is_event_stream }
+    }
+
     /// Whether it is a stream of server-sent events.
     pub fn is_event_stream(&self) -> bool {
-        let value = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let media = value.split(';').next().unwrap_or_default().trim();
-        media.eq_ignore_ascii_case("text/event-stream")
+        self.is_event_stream
     }
 
     /// An answer made here.
@@ -36,8 +44,7 @@ impl UpstreamResponse {
     where
         B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + 'static,
     {
-        let body = body.map_err(|never| match never {}).boxed_unsync();
-        Self { status, headers, body }
+        Self::new(status, headers, body.map_err(|never| match never {}).boxed_unsync())
     }
 }
 

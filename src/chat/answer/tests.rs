@@ -91,7 +91,7 @@ impl Answer {
             (header::CONTENT_TYPE, HeaderValue::from_static(media)),
             (header::CONTENT_LENGTH, HeaderValue::from_static("4")),
         ]);
-        let response = UpstreamResponse { status, headers, body };
+        let response = UpstreamResponse::new(status, headers, body);
         let received = Received { watch: Box::new(Watch::new(None, None, &response)), response, guard };
         let unmetered = Unmetered {
             received,
