@@ -16,6 +16,8 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, fmt::MakeWriter, layer::Context};
 
+use crate::domain::json::has_special;
+
 /// Writes events so.
 pub(super) struct JsonLines<W> {
     /// The time.
@@ -182,19 +184,13 @@ impl fmt::Write for Escaped<'_> {
     }
 }
 
-/// Whether a byte cannot stand in a JSON string as it is. Without a branch or a table, so that many bytes are looked at with
-/// one instruction.
-fn special(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
-}
-
 fn escape(into: &mut String, text: &str) {
-    // To the end: nearly no text has any.
-    if !text.bytes().fold(false, |any, byte| any | special(byte)) {
+    if !has_special(text) {
         into.push_str(text);
         return;
     }
     let mut done = 0;
+    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| special(*byte)) {
         into.push_str(&text[done..at]);
         match byte {

@@ -15,6 +15,7 @@ mod token;
 
 pub(crate) use edits::Edits;
 pub use scanner::{Kind, Scanner};
+pub use token::has_special;
 pub use text::{LoneSurrogate, Text};
 
 /// A place in the document: `start` is its first byte, `end` the one after its last.

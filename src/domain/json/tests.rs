@@ -197,6 +197,9 @@ fn special_bytes_are_found_at_every_offset() {
                 "é~ !#[]\u{7f}".chars().cycle().take(before).collect::<String>() + special + "abc\"\\\n0123";
             let expected = text.find(special).unwrap();
             assert_eq!(super::token::next_special(text.as_bytes(), 0), expected, "{text:?}");
+            assert_eq!([&text[..], &text[..expected]].map(has_special), [true, false], "{text:?}");
+            let (last, _) = text.split_at(expected + 1);
+            assert!(has_special(last), "{last:?}");
         }
     }
 }

@@ -128,23 +128,38 @@ const HIGH: u64 = LOW << 7;
 /// How many words are tried before a string counts as long. Names and most values are shorter.
 const WORDS: usize = 4;
 
-/// The place of the first quote, backslash or control character from `at` on, or the end.
+/// A bit for each quote, backslash and control character of a word; above the first it may be wrong.
 ///
-/// A few words go by the classic test for a byte in a word (Mycroft, 1987): subtracting borrows into a byte's high
-/// bit exactly where it is zero or, for controls, below the bound, and a borrow can only spoil bits above the first
-/// hit. What is longer goes by vectors, which cost more to begin with.
+/// The classic test for a byte in a word (Mycroft, 1987): subtracting borrows into a byte's high bit exactly where it is
+/// zero or, for controls, below the bound, and a borrow can only spoil bits above the first hit.
+#[inline]
+fn hits(word: [u8; 8]) -> u64 {
+    let word = u64::from_le_bytes(word);
+    let quote = word ^ (LOW * u64::from(b'"'));
+    let backslash = word ^ (LOW * u64::from(b'\\'));
+    let hits = (quote.wrapping_sub(LOW) & !quote)
+        | (backslash.wrapping_sub(LOW) & !backslash)
+        | (word.wrapping_sub(LOW * 0x20) & !word);
+    hits & HIGH
+}
+
+/// Whether a text has to be escaped to stand in a JSON string. For short ones.
+pub fn has_special(text: &str) -> bool {
+    let (words, rest) = text.as_bytes().as_chunks();
+    let mut last = [b' '; 8];
+    last.iter_mut().zip(rest).for_each(|(last, byte)| *last = *byte);
+    words.iter().fold(hits(last), |any, word| any | hits(*word)) != 0
+}
+
+/// The place of the first quote, backslash or control character from `at` on, or the end. A few words go by themselves, what
+/// is longer by vectors, which cost more to begin with.
 #[inline]
 pub(super) fn next_special(bytes: &[u8], mut at: usize) -> usize {
     for _ in 0..WORDS {
         let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { break };
-        let word = u64::from_le_bytes(*chunk);
-        let quote = word ^ (LOW * u64::from(b'"'));
-        let backslash = word ^ (LOW * u64::from(b'\\'));
-        let hit = (quote.wrapping_sub(LOW) & !quote)
-            | (backslash.wrapping_sub(LOW) & !backslash)
-            | (word.wrapping_sub(LOW * 0x20) & !word);
-        if hit & HIGH != 0 {
-            return at + (hit & HIGH).trailing_zeros() as usize / 8;
+        let hits = hits(*chunk);
+        if hits != 0 {
+            return at + hits.trailing_zeros() as usize / 8;
         }
         at += 8;
     }
