@@ -15,8 +15,8 @@ mod token;
 
 pub(crate) use edits::Edits;
 pub use scanner::{Kind, Scanner};
-pub use token::has_special;
 pub use text::{LoneSurrogate, Text};
+pub use token::has_special;
 
 /// A place in the document: `start` is its first byte, `end` the one after its last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
