@@ -15,7 +15,7 @@
 //! 3  auth · limits · prune · usage     callers · who may go on · choosing tools · what is remembered
 //! 2  store · upstream · telemetry · server    SQL · providers · logs · the port
 //! 1  config · tokens                   settings · counting tokens
-//! 0  domain · clock · proto · rest     decisions · time · generated code · transcoding
+//! 0  domain · clock · boxed · proto · rest     decisions · time · futures · generated code · transcoding
 //! ```
 //!
 //! Beside them stands `fuzzing`, what the fuzz targets call: no layer imports it, and no release has it.
@@ -58,6 +58,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod boxed;
 pub mod chat;
 pub mod cli;
 pub mod clock;

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("clock", &[][..]),
+        ("boxed", &[]),
         ("proto", &[]),
         ("rest", &[]),
         ("domain", &[]),
@@ -43,6 +44,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
             "app",
             &[
                 "auth",
+                "boxed",
                 "chat",
                 "clock",
                 "config",

@@ -34,6 +34,7 @@ use crate::{
         linger::{self, Sent},
     },
     auth::Source,
+    boxed::boxed,
     clock::SharedClock,
     config,
     domain::usage::Ended,
@@ -112,7 +113,7 @@ impl Front {
     ) -> Arc<impl Fn(Request<Incoming>, SocketAddr) -> Answer + Send + Sync + 'static> {
         Arc::new(move |request: Request<Incoming>, peer: SocketAddr| -> Answer {
             let operator = self.operators_on_loopback && peer.ip().is_loopback();
-            Box::pin(Arc::clone(&self).answer(request, peer, operator))
+            boxed(|| Arc::clone(&self).answer(request, peer, operator))
         })
     }
 
@@ -121,7 +122,7 @@ impl Front {
         self: Arc<Self>,
     ) -> Arc<impl Fn(Request<Incoming>, SocketAddr) -> Answer + Send + Sync + 'static> {
         Arc::new(move |request: Request<Incoming>, peer: SocketAddr| -> Answer {
-            Box::pin(Arc::clone(&self).answer(request, peer, true))
+            boxed(|| Arc::clone(&self).answer(request, peer, true))
         })
     }
 

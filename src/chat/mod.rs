@@ -18,7 +18,7 @@ pub mod typed;
 mod watch;
 mod withheld;
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -122,7 +122,9 @@ impl ChatPipeline {
             Err(refusal) => return Err(self.failed(pending, refusal.into(), refusal.requests)),
         };
         let asked = Asked { caller, account: policy.id, headers, now, budget: permit.budget };
-        match self.forward(&asked, body, &mut pending).await {
+        // Pinned here: a future that is awaited as it is is copied twice.
+        let forwarded = pin!(self.forward(&asked, body, &mut pending)).await;
+        match forwarded {
             Ok(answer) => Ok(answer.metered(Running { pending, permit })),
             Err(error) => Err(self.failed(pending, error, permit.requests)),
         }
