@@ -51,8 +51,8 @@ fn forwarded(candidate: &Candidate, sent: &str, kept: &[u8]) -> Result<(), Strin
     let count = |body: &Value| body["tools"].as_array().map_or(0, Vec::len);
     let (sent, kept) = (count(&read(sent.as_bytes())?), count(&read(kept)?));
     let right = match candidate.governance {
-        // The lists take a quarter; where there is enough to choose from, pruning takes the most of the others.
         Governance::Off => kept == sent,
+        // The lists take a quarter; where there is enough to choose from, pruning takes the most of the others.
         _ if sent == Size::Large.tools() => kept > 0 && kept <= sent / 2,
         _ if sent > 0 => kept < sent,
         _ => kept == sent,

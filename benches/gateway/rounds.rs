@@ -51,6 +51,15 @@ impl Load {
         all
     }
 
+    /// Whether the candidate at this place takes part.
+    fn drives(self, place: usize) -> bool {
+        match self {
+            Self::Closed(_) => true,
+            Self::Sweep(_) => (OFF..SUMS).contains(&place),
+            _ => place < SUMS,
+        }
+    }
+
     /// The size of what is sent.
     fn size(self) -> Size {
         match self {
@@ -75,12 +84,7 @@ pub(crate) async fn run(settings: &Settings, candidates: &[Candidate], mock: Soc
     for round in 1..=settings.rounds {
         for load in Load::all(settings) {
             for (place, candidate) in candidates.iter().enumerate() {
-                let left_out = match load {
-                    Load::Closed(_) => false,
-                    Load::Sweep(_) => place < OFF || place == SUMS,
-                    _ => place == SUMS,
-                };
-                if left_out {
+                if !load.drives(place) {
                     continue;
                 }
                 let figures = one(settings, load, candidate, mock).await;

@@ -189,17 +189,13 @@ fn escape(into: &mut String, text: &str) {
         into.push_str(text);
         return;
     }
-    let mut done = 0;
-    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| special(*byte)) {
-        into.push_str(&text[done..at]);
-        match byte {
-            b'"' => into.push_str("\\\""),
-            b'\\' => into.push_str("\\\\"),
-            b'\n' => into.push_str("\\n"),
-            _ => drop(write!(into, "\\u{byte:04x}")),
+    for char in text.chars() {
+        match char {
+            '"' => into.push_str("\\\""),
+            '\\' => into.push_str("\\\\"),
+            '\n' => into.push_str("\\n"),
+            '\0'..'\x20' => drop(write!(into, "\\u{:04x}", u32::from(char))),
+            char => into.push(char),
         }
-        done = at + 1;
     }
-    into.push_str(&text[done..]);
 }

@@ -107,7 +107,7 @@ impl Call<'_> {
         *request.headers_mut() = headers;
         let (name, within) = (self.name, self.endpoint.first_byte_timeout);
         // Pinned here: a future that is handed on is copied at each step.
-        let call = pin!(self.endpoint.transport.call(request, within));
+        let call = pin!(self.endpoint.transport.call(request));
         match call.await {
             Ok(response) => Ok(response),
             Err(Broken::Connect(cause)) => Err(Attempt::NotConnected(UpstreamError::Unreachable {

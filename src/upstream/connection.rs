@@ -2,8 +2,8 @@
 //!
 //! An HTTP/1 connection has no task of its own: it is driven by whoever waits for its answer. A task would have to be
 //! woken for every piece that comes, only to wake the one that wants it, twice over the scheduler for each; and what it
-//! would notice in between, that the provider has closed, is seen before the next request is written. HTTP/2, where one connection
-//! carries many requests, has a task.
+//! would notice in between, that the provider has closed, is seen before the next request is written. HTTP/2, where one
+//! connection carries many requests, has a task.
 //!
 //! The wakers: hyper's connection and the bodies that it hands out tell each other by wakers that there is something to
 //! do. Here both are asked in turn by the same task, so that they get one that wakes nobody; the task's own is registered

@@ -109,7 +109,7 @@ async fn call(endpoint: &Endpoint, body: Bytes, largest: usize) -> Result<Bytes,
     *request.method_mut() = Method::POST;
     *request.uri_mut() = endpoint.embeddings.clone();
     *request.headers_mut() = headers::embedding(endpoint);
-    let response = endpoint.transport.call(request, endpoint.first_byte_timeout).await;
+    let response = endpoint.transport.call(request).await;
     let response = response.map_err(|broken| EmbeddingProblem::Unreachable(format!("{broken:?}")))?;
     if response.status() != StatusCode::OK {
         return Err(EmbeddingProblem::Status(response.status().as_u16()));

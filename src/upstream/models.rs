@@ -151,11 +151,7 @@ async fn fetch(upstream: &Upstream, endpoint: &Endpoint) -> Result<Vec<Listed>, 
     let mut request = Request::new(Full::new(Bytes::new()));
     *request.uri_mut() = endpoint.models.clone();
     *request.headers_mut() = headers::listing(endpoint);
-    let response = endpoint
-        .transport
-        .call(request, endpoint.first_byte_timeout)
-        .await
-        .map_err(|broken| format!("{broken:?}"))?;
+    let response = endpoint.transport.call(request).await.map_err(|broken| format!("{broken:?}"))?;
     if response.status() != StatusCode::OK {
         return Err(format!("status {}", response.status().as_u16()));
     }

@@ -81,7 +81,8 @@ pub(super) fn upstream(
     }
     let credential = credential(settings, environment)
         .map_err(|problem| CatalogError::Credential { upstream: label.clone(), problem })?;
-    let transport = Transport::new(&chat, settings.connect_timeout, Arc::clone(tls));
+    let timeouts = [settings.connect_timeout, settings.first_byte_timeout];
+    let transport = Transport::new(&chat, timeouts, Arc::clone(tls));
     let endpoint = Endpoint {
         chat,
         models,

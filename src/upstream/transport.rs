@@ -32,7 +32,8 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// The connections to one upstream.
 pub(super) struct Transport {
     connector: HttpsConnector<HttpConnector>,
-    deadline: Duration,
+    connect_timeout: Duration,
+    first_byte_timeout: Duration,
     /// What HTTP/1 says in its `host` header.
     host: HeaderValue,
     pool: Arc<Pool>,
@@ -62,14 +63,19 @@ enum Way {
 
 impl Transport {
     /// Connections to the server of `uri`.
-    pub(super) fn new(uri: &Uri, connect_timeout: Duration, tls: Arc<ClientConfig>) -> Self {
+    pub(super) fn new(
+        uri: &Uri,
+        [connect_timeout, first_byte_timeout]: [Duration; 2],
+        tls: Arc<ClientConfig>,
+    ) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE));
         Self {
             connector: HttpsConnector::from((tcp, tls)),
-            deadline: connect_timeout,
+            connect_timeout,
+            first_byte_timeout,
             host: host(uri),
             pool: Arc::default(),
             shared: Arc::default(),
@@ -77,17 +83,13 @@ impl Transport {
         }
     }
 
-    /// One call, up to the status line and headers, which takes so long at most. Dropping the future closes the connection.
+    /// One call, up to the status line and headers, within `first_byte_timeout`. Dropping the future closes the connection.
     ///
     /// What was queued on a connection that turned out closed is sent again: hyper gives it back unwritten or not at all,
     /// so that nothing can be billed twice. Without it every provider that closes idle connections would cost an agent a
     /// 502 now and then.
-    pub(super) async fn call(
-        &self,
-        mut request: Request<Full<Bytes>>,
-        within: Duration,
-    ) -> Result<Response<Answer>, Broken> {
-        let deadline = Instant::now() + within;
+    pub(super) async fn call(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Answer>, Broken> {
+        let deadline = Instant::now() + self.first_byte_timeout;
         let uri = mem::take(request.uri_mut());
         loop {
             let (way, is_new) = match self.waiting() {
@@ -153,7 +155,7 @@ impl Transport {
             }
             self.shared.begin(io).await.map(Way::Among).map_err(|error| cause(&error))
         };
-        tokio::time::timeout(self.deadline, connecting).await.unwrap_or(Err(Broken::ConnectTimeout))
+        tokio::time::timeout(self.connect_timeout, connecting).await.unwrap_or(Err(Broken::ConnectTimeout))
     }
 }
 
