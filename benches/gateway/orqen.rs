@@ -26,6 +26,13 @@ pub(crate) enum Governance {
     Sums,
 }
 
+impl Governance {
+    /// Whether there are lists, limits and pruning.
+    fn rules(self) -> bool {
+        self != Self::Off
+    }
+}
+
 impl<'p> Program<'p> {
     /// The given one, or that which cargo built for this bench.
     pub(crate) fn new(given: Option<&'p Path>) -> Self {
@@ -49,10 +56,7 @@ impl<'p> Program<'p> {
         let file = folder.join("orqen.toml");
         fs::write(&file, configuration(&folder, (address, mock), governance)).unwrap();
         self.asked(&file, &["account", "create", "default"]);
-        let lists: &[&str] = match governance {
-            Governance::Off => &[],
-            Governance::On | Governance::Sums => &LISTS,
-        };
+        let lists: &[&str] = if governance.rules() { &LISTS } else { &[] };
         let secret = self.asked(&file, &[&["key", "create", "bench"], lists].concat());
         // Its log has a line for each request, which would fill a disc: it is written, and nobody keeps it.
         let mut command = procs::command(Core::Measured, self.0);
@@ -105,16 +109,11 @@ fn alone(command: &mut Command) -> &mut Command {
 /// choosing took too long by the clock: on a busy core that happens, and what is not done costs nothing.
 fn configuration(folder: &Path, (address, mock): (SocketAddr, SocketAddr), governance: Governance) -> String {
     let store: PathBuf = folder.join("orqen.db");
-    let policy = match governance {
-        Governance::Off => "requests_per_minute = \"unlimited\"\n".to_owned(),
-        Governance::On | Governance::Sums => {
-            LIMITS.iter().map(|limit| format!("{limit} = {WIDE}\n")).collect()
-        }
+    let policy = match governance.rules() {
+        false => "requests_per_minute = \"unlimited\"\n".to_owned(),
+        true => LIMITS.iter().map(|limit| format!("{limit} = {WIDE}\n")).collect(),
     };
-    let mode = match governance {
-        Governance::Off => "off",
-        Governance::On | Governance::Sums => "safe",
-    };
+    let mode = if governance.rules() { "safe" } else { "off" };
     let records = governance != Governance::Sums;
     format!(
         "[server]\nlisten = \"{address}\"\n[store]\nurl = \"sqlite://{}\"\nbootstrap = false\n[policy]\n{policy}\

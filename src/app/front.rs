@@ -4,68 +4,38 @@
 //! By content type and first of all, because a gRPC router answers an unknown path with 200.
 
 use std::{
-    convert::Infallible,
-    future::Future,
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
+    convert::Infallible, future::Future, net::SocketAddr, panic::AssertUnwindSafe, pin::Pin, sync::Arc,
 };
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts};
-use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use pin_project_lite::pin_project;
 use tonic::body::Body as GrpcBody;
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tower_http::cors::CorsLayer;
 
 use crate::{
     app::{
+        cors,
         figures::Figures,
         grpc::Grpc,
         health::Health,
         linger::{self, Sent},
+        logged::Logged,
     },
     auth::Source,
     boxed::boxed,
     clock::SharedClock,
     config,
-    domain::usage::Ended,
     limits::{Load, LoadBounds, Place},
-    rest::{Body, BoxError, Crowded, Transcoder},
+    rest::{Body, Crowded, Transcoder},
     service::{self, Backend, Failure, Reason, Visit},
     telemetry::{Protocol, RequestId, RequestLog},
 };
 
-/// Headers of answers that a browser's script may read.
-const EXPOSED: [HeaderName; 17] = [
-    HeaderName::from_static("grpc-status"),
-    HeaderName::from_static("grpc-message"),
-    HeaderName::from_static("grpc-status-details-bin"),
-    HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("x-ratelimit-limit-requests"),
-    HeaderName::from_static("x-ratelimit-remaining-requests"),
-    HeaderName::from_static("x-ratelimit-reset-requests"),
-    HeaderName::from_static("x-orqen-tokens-saved"),
-    HeaderName::from_static("x-orqen-tools-input"),
-    HeaderName::from_static("x-orqen-tools-denied"),
-    HeaderName::from_static("x-orqen-tools-output"),
-    HeaderName::from_static("x-orqen-tools-would-deny"),
-    HeaderName::from_static("x-orqen-routing"),
-    HeaderName::from_static("x-orqen-prune-ratio"),
-    HeaderName::from_static("x-orqen-prune-skipped"),
-    header::RETRY_AFTER,
-    header::ETAG,
-];
-/// How long a browser may remember what it was allowed.
-const PREFLIGHT: Duration = Duration::from_secs(600);
 /// Where operators have their figures; to anybody else there is no such route.
 const METRICS: &str = "/metrics";
 /// Where the REST routes are described.
@@ -101,7 +71,8 @@ impl Front {
     ) -> anyhow::Result<Self> {
         let load = Arc::clone(&figures.load);
         let aside = Load::new(LoadBounds { requests: usize::MAX, body_bytes: usize::MAX });
-        let cors = if config.cors_origins.is_empty() { None } else { Some(cors(&config.cors_origins)?) };
+        let cors =
+            if config.cors_origins.is_empty() { None } else { Some(cors::layer(&config.cors_origins)?) };
         let operators_on_loopback = config.admin_listen.is_none();
         let openapi = serde_json::to_vec(&service::openapi()?)?.into();
         Ok(Self { rest, grpc, health, figures, load, aside, clock, cors, openapi, operators_on_loopback })
@@ -179,7 +150,7 @@ impl Front {
             Some(cors) => Box::pin(self.rest_across(cors, head, &mut body, operator)).await,
         };
         if !body.discard(head).await {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            closes(&mut response);
         }
         response
     }
@@ -239,7 +210,7 @@ impl Front {
         };
         let mut response = answer.unwrap_or_else(|never| match never {});
         if !remainder.discard().await {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            closes(&mut response);
         }
         response
     }
@@ -269,6 +240,11 @@ impl Front {
     }
 }
 
+/// Tells the client that the connection takes no other request.
+fn closes(response: &mut Response<Body>) {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+}
+
 fn panicked() -> Failure {
     Failure::internal("a request panicked; the message and place stand above")
 }
@@ -286,7 +262,7 @@ fn shed(protocol: Protocol) -> Response<Body> {
     let message = "this server has as many requests under way as it takes (`limits.concurrent_requests`): try again in a second";
     let mut response = told(Failure::new(Reason::Overloaded, message), protocol);
     if protocol == Protocol::Rest {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        closes(&mut response);
     }
     response
 }
@@ -323,73 +299,4 @@ fn protocol(head: &Parts) -> Protocol {
 
 fn plain(answer: Response<GrpcBody>) -> Response<Body> {
     answer.map(|body| body.map_err(Into::into).boxed_unsync())
-}
-
-fn cors(origins: &[String]) -> anyhow::Result<CorsLayer> {
-    let allowed = if origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::any()
-    } else {
-        let origins = origins.iter().map(|origin| origin.parse()).collect::<Result<Vec<HeaderValue>, _>>();
-        AllowOrigin::list(origins?)
-    };
-    Ok(CorsLayer::new()
-        .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers(EXPOSED)
-        .max_age(PREFLIGHT))
-}
-
-pin_project! {
-    /// A body with the request's log line, which is written after its last byte.
-    struct Logged {
-        #[pin]
-        body: Body,
-        log: Option<RequestLog>,
-        // Held to the last byte.
-        place: Option<Place>,
-    }
-}
-
-impl Logged {
-    fn new(body: Body, log: RequestLog, place: Option<Place>) -> Self {
-        // A body that is over before it began is dropped by the server without being asked for anything.
-        if http_body::Body::is_end_stream(&body) {
-            log.finish(Ended::Complete);
-            return Self { body, log: None, place: None };
-        }
-        Self { body, log: Some(log), place }
-    }
-}
-
-impl http_body::Body for Logged {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut this = self.project();
-        let frame = ready!(this.body.as_mut().poll_frame(cx));
-        let ended = match &frame {
-            None => Some(Ended::Complete),
-            Some(Err(_)) => Some(Ended::Upstream),
-            // A server that knows the length drops the body after its last byte, without asking again.
-            Some(Ok(_)) if this.body.is_end_stream() => Some(Ended::Complete),
-            Some(Ok(_)) => None,
-        };
-        if let (Some(ended), Some(log)) = (ended, ended.and_then(|_| this.log.take())) {
-            log.finish(ended);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

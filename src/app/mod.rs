@@ -5,6 +5,7 @@
 
 mod bookkeeping;
 mod check;
+mod cors;
 mod figures;
 mod first_start;
 mod front;
@@ -12,6 +13,7 @@ mod grpc;
 mod health;
 mod kept;
 mod linger;
+mod logged;
 mod machine;
 mod timely;
 
