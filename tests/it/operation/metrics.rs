@@ -169,8 +169,13 @@ async fn nothing_of_clients_is_shown_and_their_words_make_no_series() {
     let house = House::new().await;
     let (agent, issued) = house.operator.equip(json!({"name": "agent-of-mine"})).await;
     agent.posts(OFFERING).await.success();
-    showing(house.server.address(), &[("orqen_own_duration_seconds_count", 1.0)]).await;
-    let series = samples(house.server.address()).await.len();
+    // All that a first request begins: whoever looks between two of them sees the one without the other.
+    let begun = [
+        ("orqen_own_duration_seconds_count", 1.0),
+        ("orqen_upstream_duration_seconds_count{upstream=\"scripted\"}", 1.0),
+        ("orqen_time_to_first_byte_seconds_count{upstream=\"scripted\"}", 1.0),
+    ];
+    let series = showing(house.server.address(), &begun).await.len();
     for number in 0..5 {
         let body =
             format!(r#"{{"model":"gpt-4o-mine-{number}","messages":[],"tools":[{{"name":"t{number}"}}]}}"#);
