@@ -28,18 +28,21 @@ const EXPOSED: [HeaderName; 17] = [
 /// How long a browser may remember what it was allowed.
 const PREFLIGHT: Duration = Duration::from_secs(600);
 
-/// What answers browsers at these origins, `*` for all of them.
-pub(super) fn layer(origins: &[String]) -> anyhow::Result<CorsLayer> {
-    let allowed = if origins.iter().any(|origin| origin == "*") {
+/// What answers browsers at these origins, `*` for all of them; `None` where there are none.
+pub(super) fn layer(origins: &[String]) -> anyhow::Result<Option<CorsLayer>> {
+    let allowed = if origins.is_empty() {
+        return Ok(None);
+    } else if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
     } else {
         let origins = origins.iter().map(|origin| origin.parse()).collect::<Result<Vec<HeaderValue>, _>>();
         AllowOrigin::list(origins?)
     };
-    Ok(CorsLayer::new()
+    let layer = CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(EXPOSED)
-        .max_age(PREFLIGHT))
+        .max_age(PREFLIGHT);
+    Ok(Some(layer))
 }

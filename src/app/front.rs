@@ -71,8 +71,7 @@ impl Front {
     ) -> anyhow::Result<Self> {
         let load = Arc::clone(&figures.load);
         let aside = Load::new(LoadBounds { requests: usize::MAX, body_bytes: usize::MAX });
-        let cors =
-            if config.cors_origins.is_empty() { None } else { Some(cors::layer(&config.cors_origins)?) };
+        let cors = cors::layer(&config.cors_origins)?;
         let operators_on_loopback = config.admin_listen.is_none();
         let openapi = serde_json::to_vec(&service::openapi()?)?.into();
         Ok(Self { rest, grpc, health, figures, load, aside, clock, cors, openapi, operators_on_loopback })
